@@ -172,6 +172,7 @@ pub struct Control {
     hold: Hold,
     filter: Positions,
     assigned: Option<Vec<Partition>>,
+    paused: bool,
     revoking: bool,
     draining: bool,
     finished: bool,
@@ -192,6 +193,7 @@ impl Control {
             hold: Hold::No,
             filter,
             assigned: None,
+            paused: false,
             revoking: false,
             draining: false,
             finished: false,
@@ -224,11 +226,10 @@ impl Control {
             Input::Assigned(partitions) => {
                 self.discard(calls);
                 calls.push(Call::Assign(partitions.clone()));
-                // Assigning begins at the committed offsets, unless the writer may still settle some (G4).
-                self.rewind_at = matches!(self.back, Back::Ready).then_some(None).unwrap_or(Some(now));
-                if self.hold != Hold::No {
-                    calls.push(Call::Pause);
-                }
+                // Assigning begins at the committed offsets; where the writer may still settle some, they are
+                // read once more after it has (G4).
+                self.rewind_at = if self.back == Back::Ready { None } else { Some(now) };
+                self.paused = false;
                 self.assigned = Some(partitions);
             }
             Input::Revoked => {
@@ -324,6 +325,7 @@ impl Control {
             calls.push(Call::Decide);
             return;
         }
+        self.match_pause(calls);
         if self.may_rewind(now) {
             calls.push(Call::Rewind);
             return;
@@ -348,7 +350,6 @@ impl Control {
     fn start_holding(&mut self, now: Millis, calls: &mut Vec<Call>) {
         self.start_over(now, calls);
         if self.hold == Hold::No {
-            calls.push(Call::Pause);
             calls.push(Call::Hold(true));
         }
         self.hold = Hold::Probing { probe_at: now + self.limits.retry_ms, asked: None };
@@ -360,7 +361,6 @@ impl Control {
             Hold::Catching { end, .. } if self.filter.reaches(end) => {
                 self.hold = Hold::No;
                 calls.push(Call::Hold(false));
-                calls.push(Call::Resume);
             }
             Hold::Catching { since, .. } => {
                 if now >= since + self.limits.patience_ms {
@@ -415,6 +415,18 @@ impl Control {
             calls.push(Call::Finish);
         }
         self.finished
+    }
+
+    /// While nothing may be read, nothing is delivered, so that polling serves the group only.
+    fn match_pause(&mut self, calls: &mut Vec<Call>) {
+        let has_partitions = self.assigned.as_ref().is_some_and(|p| !p.is_empty()) && !self.revoking;
+        let pause = has_partitions && !self.may_read();
+        if pause != self.paused {
+            self.paused = pause;
+            if has_partitions {
+                calls.push(if pause { Call::Pause } else { Call::Resume });
+            }
+        }
     }
 
     fn may_read(&self) -> bool {

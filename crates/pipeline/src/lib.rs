@@ -1,1 +1,3 @@
-//! Being written.
+//! placeholder
+mod control;
+pub use control::*;
