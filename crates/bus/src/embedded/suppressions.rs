@@ -1,0 +1,71 @@
+//! Reading the suppression log, and asking how far it has got.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::{Core, Topic};
+use super::record::Front;
+use crate::types::after;
+use crate::{EndOffsets, Error, Follower, LogRecord, Partition, Positions};
+
+/// The question of the barrier: answered from memory, which is never behind an ack.
+pub struct EmbeddedEndOffsets {
+    core: Arc<Core>,
+}
+
+impl EmbeddedEndOffsets {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+impl EndOffsets for EmbeddedEndOffsets {
+    fn ask(&mut self, _timeout: Duration) -> Result<Positions, Error> {
+        let ends = self.core.ends(Topic::Suppressions).get();
+        Ok(Positions::new(ends.into_iter().map(|end| end as i64).collect()))
+    }
+}
+
+/// A reader of the suppression log from its beginning.
+pub struct EmbeddedFollower {
+    core: Arc<Core>,
+    cursors: Vec<(Partition, u64)>,
+}
+
+impl EmbeddedFollower {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        let cursors = (0..core.config.partitions).map(|partition| (partition as Partition, 0)).collect();
+        Self { core, cursors }
+    }
+}
+
+impl Follower for EmbeddedFollower {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        most: usize,
+        each: &mut dyn FnMut(LogRecord<'_>),
+    ) -> Result<usize, Error> {
+        if !self.core.ends(Topic::Suppressions).wait_beyond(&self.cursors, after(wait)) {
+            return Ok(0);
+        }
+        let mut count = 0;
+        self.core.scan(Topic::Suppressions, &mut self.cursors, |partition, offset, record| {
+            let mut front = Front::of(record);
+            let timestamp_ms = front.i64()?;
+            let key_bytes = front.u32()? as usize;
+            let key = front.bytes(key_bytes)?;
+            each(LogRecord {
+                partition,
+                offset: offset as i64,
+                timestamp_ms,
+                key,
+                value: Some(front.rest()),
+            });
+            count += 1;
+            Ok(if count >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(count)
+    }
+}
