@@ -1,0 +1,213 @@
+//! The embedded log keeps what every log promises, and what it promises on its own.
+
+mod suite;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
+use tamis_bus::embedded::{Config, Embedded};
+use tamis_bus::{
+    Blame, Bus, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, ReadLimits, Recorder, Tail, TailTopic,
+};
+use tamis_campaign::Channel;
+use tempfile::{TempDir, tempdir};
+
+const SMS: TailTopic = TailTopic::Deliveries(Channel::Sms);
+
+fn config() -> Config {
+    Config { partitions: 4, ..Config::default() }
+}
+
+fn open(dir: &Path, config: Config) -> Arc<Embedded> {
+    Embedded::open(dir, config).unwrap()
+}
+
+fn fresh() -> (Arc<Embedded>, TempDir) {
+    let dir = tempdir().unwrap();
+    (open(dir.path(), config()), dir)
+}
+
+#[test]
+fn jobs_are_read_in_order() {
+    let (bus, _dir) = fresh();
+    suite::jobs_are_read_in_order(&*bus);
+}
+
+#[test]
+fn offsets_and_deliveries_are_committed_together() {
+    let (bus, _dir) = fresh();
+    suite::offsets_and_deliveries_are_committed_together(&*bus);
+}
+
+#[test]
+fn an_aborted_transaction_shows_nothing_and_its_jobs_come_again() {
+    let (bus, _dir) = fresh();
+    suite::an_aborted_transaction_shows_nothing_and_its_jobs_come_again(&*bus);
+}
+
+#[test]
+fn jobs_not_committed_come_again_to_the_next_process() {
+    let dir = tempdir().unwrap();
+    suite::jobs_not_committed_come_again_to_the_next_process(|| open(dir.path(), config()));
+}
+
+#[test]
+fn a_replaced_ledger_is_fenced() {
+    let (bus, _dir) = fresh();
+    suite::a_replaced_ledger_is_fenced(&*bus);
+}
+
+#[test]
+fn end_offsets_never_lag_an_ack() {
+    let (bus, _dir) = fresh();
+    suite::end_offsets_never_lag_an_ack(&*bus);
+}
+
+#[test]
+fn a_follower_reaches_the_end_over_gaps() {
+    let (bus, _dir) = fresh();
+    suite::a_follower_reaches_the_end_over_gaps(&*bus);
+}
+
+#[test]
+fn a_tail_goes_on_where_its_group_committed() {
+    let (bus, _dir) = fresh();
+    suite::a_tail_goes_on_where_its_group_committed(&*bus);
+}
+
+#[test]
+fn results_carry_their_source_as_id() {
+    let (bus, _dir) = fresh();
+    suite::results_carry_their_source_as_id(&*bus);
+}
+
+#[test]
+fn a_second_open_is_refused_and_says_why() {
+    let (_bus, dir) = fresh();
+    let error = Embedded::open(dir.path(), config()).err().expect("refused");
+    assert_eq!(error.blame(), Blame::Configuration);
+    assert!(error.to_string().contains("the store is in use by another process"), "{error}");
+}
+
+#[test]
+fn another_number_of_partitions_is_refused() {
+    let dir = tempdir().unwrap();
+    drop(open(dir.path(), config()));
+    let error = Embedded::open(dir.path(), Config { partitions: 5, ..config() }).err().expect("refused");
+    assert_eq!(error.blame(), Blame::Configuration);
+}
+
+#[cfg(unix)]
+#[test]
+fn content_lies_in_files_of_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempdir().unwrap();
+    let dir = parent.path().join("var/tamis");
+    let _bus = open(&dir, config());
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&dir.join("bus.redb")), 0o600);
+}
+
+/// Guarantees: once the router has committed past a job, no call of the log shows it any more, not even after a
+/// restart, and not even to one who asks from the first offset on.
+#[test]
+fn a_committed_job_can_not_be_read_again_by_any_call() {
+    let dir = tempdir().unwrap();
+    let bus = open(dir.path(), config());
+    send_jobs(&*bus, 0..10);
+    let (jobs, mut ledger) = join(&*bus);
+    let read = read_jobs(&jobs, 10);
+    ledger.append(&copies(&read)).unwrap();
+    ledger.commit(PATIENCE).unwrap();
+    drop((jobs, ledger, bus));
+    let store = redb::Database::open(dir.path().join("bus.redb")).unwrap();
+    let transaction = redb::ReadableDatabase::begin_read(&store).unwrap();
+    let jobs: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("send-jobs");
+    let left = redb::ReadableTableMetadata::len(&transaction.open_table(jobs).unwrap()).unwrap();
+    assert_eq!(left, 0);
+}
+
+/// Guarantees: deliveries go when the last of the named readers has committed, and not before.
+#[test]
+fn a_delivery_is_deleted_once_every_named_reader_has_committed_past_it() {
+    let dir = tempdir().unwrap();
+    let readers = BTreeMap::from([(Channel::Sms, vec!["gateway".to_owned(), "archive".to_owned()])]);
+    let bus = open(dir.path(), Config { readers, ..config() });
+    send_jobs(&*bus, 0..10);
+    let (jobs, mut ledger) = join(&*bus);
+    ledger.append(&copies(&read_jobs(&jobs, 10))).unwrap();
+    ledger.commit(PATIENCE).unwrap();
+    for (reader, left) in [("gateway", 10), ("archive", 0)] {
+        let mut tail = bus.tail(SMS, reader, true).unwrap();
+        assert_eq!(read_tail(&mut tail, 10).len(), 10);
+        tail.commit().unwrap();
+        let mut other = bus.tail(SMS, "someone else", true).unwrap();
+        assert_eq!(read_tail(&mut other, left).len(), left, "after {reader} has committed");
+    }
+}
+
+#[test]
+fn deliveries_older_than_the_retention_are_deleted() {
+    let dir = tempdir().unwrap();
+    let bus = open(dir.path(), Config { deliveries_retention_ms: 300, ..config() });
+    send_jobs(&*bus, 0..10);
+    let (jobs, mut ledger) = join(&*bus);
+    ledger.append(&copies(&read_jobs(&jobs, 10))).unwrap();
+    ledger.commit(PATIENCE).unwrap();
+    std::thread::sleep(Duration::from_millis(1_000));
+    assert_eq!(read_tail(&mut bus.tail(SMS, "gateway", true).unwrap(), 0), []);
+}
+
+/// Guarantees: results can't be written twice, even by a ledger that isn't fenced.
+#[test]
+fn offsets_that_do_not_move_on_are_refused() {
+    let (bus, _dir) = fresh();
+    send_jobs(&*bus, 0..10);
+    let (jobs, mut ledger) = join(&*bus);
+    let outgoing = copies(&read_jobs(&jobs, 10));
+    ledger.append(&outgoing).unwrap();
+    ledger.commit(PATIENCE).unwrap();
+    ledger.append(&outgoing).unwrap();
+    assert!(matches!(ledger.commit(PATIENCE), Err(Fault::Replace(_))));
+    ledger.replace(PATIENCE).unwrap();
+    assert_eq!(read_tail(&mut bus.tail(SMS, "gateway", true).unwrap(), 10).len(), 10);
+}
+
+#[test]
+fn the_partitions_are_dealt_out_to_the_workers_once() {
+    let dir = tempdir().unwrap();
+    let bus = open(dir.path(), Config { workers: 3, ..config() });
+    let limits = ReadLimits { wait: Duration::ZERO, fill: Duration::ZERO, bytes_max: 1, records_max: 1 };
+    let mut dealt = Vec::new();
+    for worker in 0..3 {
+        let (jobs, _ledger) = bus.join(worker).unwrap();
+        let Polled::Assigned(own) = jobs.poll(&limits).unwrap() else { panic!("told first") };
+        dealt.extend(own);
+    }
+    dealt.sort_unstable();
+    assert_eq!(dealt, [0, 1, 2, 3]);
+    assert!(bus.join(3).is_err());
+}
+
+/// Guarantees: a key's earlier record is gone with the later one's ack, and offsets go on, also after a restart.
+#[test]
+fn the_suppression_log_is_compacted_as_it_is_written() {
+    let dir = tempdir().unwrap();
+    let record = |value: u8| vec![KeyedRecord { partition: 1, key: vec![7], value: vec![value] }];
+    for value in 0..3 {
+        let bus = open(dir.path(), config());
+        let recorder = bus.recorder().unwrap();
+        let reached = acked(|acked| recorder.submit(record(value), acked)).unwrap();
+        assert_eq!(reached.as_slice(), [-1, i64::from(value) + 1, -1, -1]);
+        let mut seen = Vec::new();
+        let mut follower = bus.follower().unwrap();
+        let each =
+            &mut |record: tamis_bus::LogRecord<'_>| seen.push((record.offset, record.value.unwrap()[0]));
+        assert_eq!(follower.poll(Duration::ZERO, 10, each).unwrap(), 1);
+        assert_eq!(seen, [(i64::from(value), value)]);
+    }
+}
