@@ -13,6 +13,8 @@ use tamis_bus::{Batch, Bus, Jobs, KeyedRecord, Ledger, OutRecord, OutTopic, Outg
 use tamis_bus::{Recorder, Scheduler};
 use tamis_campaign::Channel;
 
+/// What the scheduler lets wait for its acks.
+const OUTSTANDING_BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn copy(batch: &impl Batch, outgoing: &mut Outgoing) {
@@ -46,14 +48,18 @@ fn line(count: usize, bytes: usize) {
     let dir = tempfile::tempdir().unwrap();
     let bus = Embedded::open(dir.path(), Config::default()).unwrap();
     let scheduler = bus.scheduler().unwrap();
-    let (sender, acks) = mpsc::channel();
+    let (sender, acks) = mpsc::channel::<Result<(), tamis_bus::Error>>();
     let begun = Instant::now();
+    let outstanding = OUTSTANDING_BYTES / bytes;
     for number in 0..count {
+        if number >= outstanding {
+            acks.recv().unwrap().unwrap();
+        }
         let sender = sender.clone();
         let acked = Box::new(move |answer: Result<_, _>| sender.send(answer.map(drop)).unwrap());
         scheduler.submit(&number.to_string(), vec![number as u8; bytes], acked);
     }
-    (0..count).for_each(|_| acks.recv().unwrap().unwrap());
+    (0..count.min(outstanding)).for_each(|_| acks.recv().unwrap().unwrap());
     let submitted = begun.elapsed();
 
     let (jobs, mut ledger) = bus.join(0).unwrap();

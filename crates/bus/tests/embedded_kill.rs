@@ -4,6 +4,7 @@
 //! prove anything about a loss of power: the kernel keeps what a killed process has written.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used)]
 
 mod suite;
 

@@ -3,7 +3,7 @@
 //!
 //! Kafka takes seconds for a group to form, so everything waits up to [`PATIENCE`].
 
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
