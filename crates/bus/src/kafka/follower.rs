@@ -1,0 +1,119 @@
+//! Follows the suppression log from its beginning.
+
+use super::Config;
+use super::client::{self, Watch, drop_aside};
+use crate::types::after;
+use crate::{Blame, Error, Follower, LogRecord};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+/// An opt-out should be here as soon as it is durable: the broker answers at the first byte. Memory as for jobs.
+const TUNING: [(&str, &str); 7] = [
+    ("fetch.min.bytes", "1"),
+    ("fetch.wait.max.ms", "100"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.min.messages", "1000000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.max.bytes", "16777216"),
+    ("check.crcs", "true"),
+];
+
+/// Reads the suppression log, every partition of it. It belongs to no group and commits nothing.
+pub struct KafkaFollower {
+    /// `None` only while it is dropped.
+    consumer: Option<BaseConsumer<Watch>>,
+}
+
+impl KafkaFollower {
+    pub(super) fn open(config: &Config, topic: &str, timeout: Duration) -> Result<Self, Error> {
+        const VERB: &str = "open suppression log";
+        let mut client = client::base(config);
+        client::tune(&mut client, config, &TUNING);
+        client
+            // librdkafka wants a name to assign by hand; nothing is ever joined or committed under it.
+            .set("group.id", format!("{}-follower", config.group))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // Only non-transactional writers are here, and nothing may ever hold an acked record back.
+            .set("isolation.level", "read_uncommitted")
+            // A position that the log no longer has must be an alarm, not a silent jump.
+            .set("auto.offset.reset", "error");
+        let consumer: BaseConsumer<Watch> =
+            client.create_with_context(Watch::default()).map_err(|e| client::error(VERB, &e))?;
+        let partitions = client::partitions(consumer.client(), topic, timeout)?;
+        let mut list = TopicPartitionList::new();
+        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+            list.add_partition_offset(topic, partition, Offset::Beginning)
+                .map_err(|e| client::error(VERB, &e))?;
+        }
+        consumer.assign(&list).map_err(|e| client::error(VERB, &e))?;
+        Ok(Self { consumer: Some(consumer) })
+    }
+}
+
+impl Follower for KafkaFollower {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        most: usize,
+        each: &mut dyn FnMut(LogRecord<'_>),
+    ) -> Result<usize, Error> {
+        const VERB: &str = "read suppression log";
+        let consumer = self.consumer.as_ref().expect("it is taken in drop only");
+        let deadline = after(wait);
+        let mut count = 0;
+        while count < most {
+            // After the first record only what is here already.
+            let left =
+                if count == 0 { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            match consumer.poll(left) {
+                Some(Ok(record)) => {
+                    each(LogRecord {
+                        partition: record.partition(),
+                        offset: record.offset(),
+                        timestamp_ms: record.timestamp().to_millis().unwrap_or(0),
+                        key: record.key().unwrap_or_default(),
+                        value: record.payload(),
+                    });
+                    count += 1;
+                    continue;
+                }
+                Some(Err(report)) => {
+                    if let Some(error) = truncated(&report).or_else(|| client::lasting(VERB, &report)) {
+                        return Err(error);
+                    }
+                }
+                None => {}
+            }
+            if left.is_zero() {
+                break;
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl Drop for KafkaFollower {
+    fn drop(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            drop_aside(consumer, true);
+        }
+    }
+}
+
+/// The position is not in the log any more: it was cut or made anew.
+fn truncated(report: &KafkaError) -> Option<Error> {
+    match report.rdkafka_error_code()? {
+        RDKafkaErrorCode::AutoOffsetReset
+        | RDKafkaErrorCode::OffsetOutOfRange
+        | RDKafkaErrorCode::LogTruncation => Some(Error::new(
+            "read suppression log",
+            Blame::Internal,
+            "the log ends before what was read of it: it was truncated or recreated, and the filter must be rebuilt",
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,361 @@
+//! A member of the router's group: reads `send-jobs`.
+
+use super::Config;
+use super::client::{self, Watch, drop_aside};
+use crate::types::after;
+use crate::{Batch, Blame, Error, JobRecord, Jobs, Partition, Polled, ReadLimits};
+use parking_lot::Mutex;
+use rdkafka::bindings::rd_kafka_resp_err_t;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// What the consumer is made of. Memory is bounded by `queued.max.messages.kbytes` (all partitions together) plus
+/// one fetch; `fetch.queue.backoff.ms` is 1,000 by default, which would stop the line for a second whenever the
+/// queue is full; statistics carry the log's end, from which the lag is told.
+const TUNING: [(&str, &str); 8] = [
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.min.messages", "1000000"),
+    ("queued.max.messages.kbytes", "32768"),
+    ("max.partition.fetch.bytes", "2097152"),
+    ("fetch.max.bytes", "16777216"),
+    ("statistics.interval.ms", "2000"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+    ("check.crcs", "true"),
+];
+
+/// A change of the assignment that the group asks for.
+#[derive(Debug)]
+enum Asked {
+    Assign(Vec<Partition>),
+    Revoke,
+}
+
+/// The consumer's context: writes down what the group asks for, and answers nothing.
+///
+/// librdkafka waits for the answer (`WAIT_ASSIGN_CALL`, `WAIT_UNASSIGN_CALL` in its group's state machine) until
+/// `rd_kafka_assign` is called, from wherever; the event only holds the list, and destroying it answers nothing.
+/// While it waits it has paused fetching, so an open transaction can be ended in peace.
+#[derive(Debug, Default)]
+pub(super) struct Member {
+    watch: Watch,
+    asked: Mutex<VecDeque<Asked>>,
+    /// Set when the consumer ends: then nobody is there to answer, and closing would wait for ever.
+    closing: AtomicBool,
+    /// Next offset that will be fetched and last stable offset, as of the last statistics.
+    ends: Mutex<BTreeMap<Partition, (i64, i64)>>,
+}
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.watch.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = self.ends.lock();
+        ends.clear();
+        for partition in statistics.topics.values().flat_map(|topic| topic.partitions.values()) {
+            ends.insert(partition.partition, (partition.next_offset, partition.ls_offset));
+        }
+    }
+}
+
+impl ConsumerContext for Member {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: rd_kafka_resp_err_t,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if self.closing.load(Ordering::Acquire) {
+            // An error here means that it is closed already.
+            let _ = consumer.unassign();
+            return;
+        }
+        let asked = if what == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            Asked::Assign(partitions.elements().iter().map(|element| element.partition()).collect())
+        } else {
+            Asked::Revoke
+        };
+        self.asked.lock().push_back(asked);
+    }
+}
+
+/// Reads `send-jobs` as one member of the router's group.
+pub struct KafkaJobs {
+    /// `None` only while it is dropped.
+    consumer: Option<Arc<BaseConsumer<Member>>>,
+    topic: String,
+    assigned: RefCell<Vec<Partition>>,
+    /// One past the last record read, of the partitions read since they were assigned.
+    read: RefCell<BTreeMap<Partition, i64>>,
+    /// Told of a rebalance, not answered yet: what comes in between is of an assignment that ends.
+    unanswered: Cell<bool>,
+    paused: Cell<bool>,
+    /// An error met after records, told at the next call.
+    late: Cell<Option<Error>>,
+}
+
+impl KafkaJobs {
+    pub(super) fn join(config: &Config, topic: &str) -> Result<Self, Error> {
+        const VERB: &str = "join group";
+        let mut client = client::base(config);
+        client::tune(&mut client, config, &TUNING);
+        client
+            .set("group.id", &config.group)
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "range")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer<Member> =
+            client.create_with_context(Member::default()).map_err(|e| client::error(VERB, &e))?;
+        consumer.subscribe(&[topic]).map_err(|e| client::error(VERB, &e))?;
+        Ok(Self {
+            consumer: Some(Arc::new(consumer)),
+            topic: topic.to_owned(),
+            assigned: RefCell::default(),
+            read: RefCell::default(),
+            unanswered: Cell::new(false),
+            paused: Cell::new(false),
+            late: Cell::new(None),
+        })
+    }
+
+    /// For the ledger, which names the member in each transaction. Weak, so that the consumer ends here.
+    pub(super) fn membership(&self) -> Weak<BaseConsumer<Member>> {
+        Arc::downgrade(self.shared())
+    }
+
+    fn shared(&self) -> &Arc<BaseConsumer<Member>> {
+        self.consumer.as_ref().expect("it is taken in drop only")
+    }
+
+    fn consumer(&self) -> &BaseConsumer<Member> {
+        self.shared()
+    }
+
+    fn member(&self) -> &Member {
+        self.consumer().context()
+    }
+
+    fn told<B>(&self) -> Option<Polled<B>> {
+        let asked = self.member().asked.lock().pop_front()?;
+        self.unanswered.set(true);
+        Some(match asked {
+            Asked::Assign(partitions) => Polled::Assigned(partitions),
+            Asked::Revoke => Polled::Revoked,
+        })
+    }
+
+    /// The partitions as librdkafka's list: made for one call and dropped with it, for a list that outlives its
+    /// consumer makes `rd_kafka_destroy` hang.
+    fn list(&self) -> TopicPartitionList {
+        let assigned = self.assigned.borrow();
+        let mut list = TopicPartitionList::with_capacity(assigned.len());
+        for partition in assigned.iter() {
+            list.add_partition(&self.topic, *partition);
+        }
+        list
+    }
+
+    fn committed(&self, timeout: Duration) -> Result<Vec<(Partition, Offset)>, Error> {
+        const VERB: &str = "read committed offsets";
+        let list =
+            self.consumer().committed_offsets(self.list(), timeout).map_err(|e| client::error(VERB, &e))?;
+        list.elements()
+            .iter()
+            .map(|element| {
+                element.error().map_err(|e| client::error(VERB, &e))?;
+                Ok((element.partition(), element.offset()))
+            })
+            .collect()
+    }
+
+    fn note_read(&self, records: &[BorrowedMessage<'_>]) {
+        let mut read = self.read.borrow_mut();
+        // Neighbours are mostly of one partition: one look-up a run.
+        for pair in records.windows(2).filter(|pair| pair[0].partition() != pair[1].partition()) {
+            read.insert(pair[0].partition(), pair[0].offset() + 1);
+        }
+        if let Some(last) = records.last() {
+            read.insert(last.partition(), last.offset() + 1);
+        }
+    }
+}
+
+impl Jobs for KafkaJobs {
+    type Batch<'a> = KafkaBatch<'a>;
+
+    fn poll(&self, limits: &ReadLimits) -> Result<Polled<KafkaBatch<'_>>, Error> {
+        if let Some(error) = self.late.take() {
+            return Err(error);
+        }
+        if let Some(told) = self.told() {
+            return Ok(told);
+        }
+        let mut deadline = after(limits.wait);
+        let mut records: Vec<BorrowedMessage<'_>> = Vec::new();
+        let mut bytes = 0;
+        while records.len() < limits.records_max && bytes < limits.bytes_max {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.consumer().poll(left) {
+                Some(Ok(_)) if self.unanswered.get() => {}
+                Some(Ok(record)) => {
+                    if records.is_empty() {
+                        deadline = after(limits.fill);
+                    }
+                    bytes += record.payload_len();
+                    records.push(record);
+                    continue;
+                }
+                Some(Err(report)) => match client::lasting("read jobs", &report) {
+                    Some(error) if records.is_empty() => return Err(error),
+                    Some(error) => {
+                        self.late.set(Some(error));
+                        break;
+                    }
+                    None => {}
+                },
+                None => {
+                    if let Some(told) = self.told() {
+                        return Ok(told);
+                    }
+                }
+            }
+            if left.is_zero() {
+                break;
+            }
+        }
+        self.note_read(&records);
+        Ok(if records.is_empty() { Polled::Idle } else { Polled::Batch(KafkaBatch { records }) })
+    }
+
+    fn assign(&self, partitions: &[Partition]) -> Result<(), Error> {
+        self.assigned.replace(partitions.to_vec());
+        self.read.borrow_mut().clear();
+        // Without offsets: librdkafka asks the group's, waiting for those of transactions still open (KIP-447).
+        self.consumer().assign(&self.list()).map_err(|e| client::error("assign partitions", &e))?;
+        self.unanswered.set(false);
+        if self.paused.get() { self.pause() } else { Ok(()) }
+    }
+
+    fn unassign(&self) -> Result<(), Error> {
+        self.assigned.borrow_mut().clear();
+        self.read.borrow_mut().clear();
+        self.consumer().unassign().map_err(|e| client::error("give partitions back", &e))?;
+        self.unanswered.set(false);
+        Ok(())
+    }
+
+    fn rewind(&self, timeout: Duration) -> Result<(), Error> {
+        const VERB: &str = "go back to committed offsets";
+        if self.assigned.borrow().is_empty() {
+            return Ok(());
+        }
+        let deadline = after(timeout);
+        let committed = self.committed(timeout)?;
+        let mut list = TopicPartitionList::with_capacity(committed.len());
+        for (partition, offset) in &committed {
+            let offset = if let Offset::Offset(_) = offset { *offset } else { Offset::Beginning };
+            list.add_partition_offset(&self.topic, *partition, offset)
+                .map_err(|e| client::error(VERB, &e))?;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let list = self.consumer().seek_partitions(list, left).map_err(|e| client::error(VERB, &e))?;
+        let mut read = self.read.borrow_mut();
+        for element in list.elements() {
+            match element.error() {
+                Ok(()) => {}
+                // Not begun yet: it has delivered nothing, and begins at its committed offset by itself.
+                Err(e)
+                    if e.rdkafka_error_code() == Some(RDKafkaErrorCode::State)
+                        && !read.contains_key(&element.partition()) => {}
+                Err(e) => return Err(client::error(VERB, &e)),
+            }
+        }
+        read.clear();
+        Ok(())
+    }
+
+    fn pause(&self) -> Result<(), Error> {
+        self.paused.set(true);
+        self.consumer().pause(&self.list()).map_err(|e| client::error("pause", &e))
+    }
+
+    fn resume(&self) -> Result<(), Error> {
+        self.paused.set(false);
+        self.consumer().resume(&self.list()).map_err(|e| client::error("resume", &e))
+    }
+
+    fn lag_records(&self) -> Option<u64> {
+        let (assigned, read, ends) = (self.assigned.borrow(), self.read.borrow(), self.member().ends.lock());
+        let mut lag = 0;
+        for partition in assigned.iter() {
+            let (next, end) = ends.get(partition).copied().filter(|(_, end)| *end >= 0)?;
+            let next = read.get(partition).copied().unwrap_or(next);
+            lag += end.saturating_sub(next.max(0)).max(0).unsigned_abs();
+        }
+        Some(lag)
+    }
+}
+
+impl Drop for KafkaJobs {
+    fn drop(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            consumer.context().closing.store(true, Ordering::Release);
+            // Answers a rebalance nobody answered; an error means that there is nothing to give back.
+            let _ = consumer.unassign();
+            drop_aside(consumer, true);
+        }
+    }
+}
+
+/// Records read together. Each pins the fetch it came with until this is dropped.
+pub struct KafkaBatch<'a> {
+    records: Vec<BorrowedMessage<'a>>,
+}
+
+impl Batch for KafkaBatch<'_> {
+    fn records(&self) -> impl Iterator<Item = JobRecord<'_>> {
+        self.records.iter().map(|record| {
+            let mut job = JobRecord {
+                partition: record.partition(),
+                offset: record.offset(),
+                timestamp_ms: record.timestamp().to_millis().unwrap_or(0).max(0),
+                value: record.payload(),
+                traceparent: None,
+                tracestate: None,
+            };
+            for header in record.headers().iter().flat_map(|headers| headers.iter()) {
+                match header.key {
+                    "traceparent" => job.traceparent = header.value,
+                    "tracestate" => job.tracestate = header.value,
+                    _ => {}
+                }
+            }
+            job
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+}
+
+/// Blames nobody yet: the consumer of a ledger's transaction has gone.
+pub(super) fn gone(verb: &'static str) -> Error {
+    Error::new(verb, Blame::Internal, "the member of the group was dropped before its ledger")
+}
