@@ -1,0 +1,29 @@
+//! A real Apache Kafka for tests: one node, on free loopback ports, gone when its owner is gone.
+
+mod broker;
+mod detached;
+mod jars;
+mod node;
+
+pub use broker::{Broker, Options, shared};
+pub use detached::{Up, down, up};
+
+use std::fmt;
+
+/// Why there is no broker: the step, and what went wrong, as text for a person.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl Error {
+    pub(crate) fn new(step: &str, why: impl fmt::Display) -> Self {
+        Self(format!("{step}: {why}"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}

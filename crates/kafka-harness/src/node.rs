@@ -1,0 +1,182 @@
+//! One node: its settings, how it is formatted and started, and when it answers.
+
+use crate::Error;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Any 16 bytes in base64 will do: every cluster here is alone.
+const CLUSTER_ID: &str = "dGFtaXMta2Fma2EtMDAwMQ";
+
+/// Small and quick: one replica of everything, short delays, so that tests of retention, compaction and dead
+/// members take seconds.
+const PROPERTIES: &str = "\
+process.roles=broker,controller
+node.id=1
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+log.initial.task.delay.ms=200
+log.retention.check.interval.ms=500
+log.segment.delete.delay.ms=0
+log.cleaner.backoff.ms=200
+log.cleaner.dedupe.buffer.size=4194304
+log.flush.start.offset.checkpoint.interval.ms=500
+";
+
+/// How long a start may take on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// Where a node lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) dir: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) heap_mb: u32,
+    libs: PathBuf,
+}
+
+impl Node {
+    /// Writes the settings and formats the data directory, unless that is done already.
+    pub(crate) fn prepare(dir: PathBuf, port: Option<u16>, heap_mb: u32) -> Result<Self, Error> {
+        const STEP: &str = "prepare Kafka's directory";
+        let libs = crate::jars::folder()?;
+        let (free, controller) = free_ports().map_err(|e| Error::new(STEP, e))?;
+        let port = port.unwrap_or(free);
+        let node = Self { dir, port, heap_mb, libs };
+        let data = node.dir.join("data");
+        fs::create_dir_all(&data).map_err(|e| Error::new(STEP, e))?;
+        let properties = format!(
+            "{PROPERTIES}controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n",
+            data.display()
+        );
+        fs::write(node.properties(), properties).map_err(|e| Error::new(STEP, e))?;
+        if !data.join("meta.properties").exists() {
+            node.format()?;
+        }
+        Ok(node)
+    }
+
+    fn properties(&self) -> PathBuf {
+        self.dir.join("server.properties")
+    }
+
+    fn classpath(&self) -> String {
+        format!("{}/*", self.libs.join("jars").display())
+    }
+
+    fn format(&self) -> Result<(), Error> {
+        let formatted = Command::new("java")
+            .args(["-cp", &self.classpath(), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(self.properties())
+            .output()
+            .map_err(|e| Error::new("format Kafka's storage", format!("`java` can't be started: {e}")))?;
+        if formatted.status.success() {
+            return Ok(());
+        }
+        Err(Error::new("format Kafka's storage", String::from_utf8_lossy(&formatted.stderr)))
+    }
+
+    /// Java under a shell that kills it as soon as the shell's own standard input ends, which the kernel sees to
+    /// when whoever holds the other end is gone, however it went.
+    pub(crate) fn command(&self) -> Result<Command, Error> {
+        const WATCHDOG: &str = r#"
+            "$@" </dev/null & java=$!
+            echo $java > "$PIDFILE"
+            ( cat >/dev/null <&3; kill -CONT $java; kill -KILL $java ) 2>/dev/null 3<&3 &
+            wait $java
+        "#;
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec 3<&0; {WATCHDOG}"), "kafka"]).args(self.java());
+        command.env("PIDFILE", self.pid_file()).stdin(Stdio::piped());
+        let log = fs::File::create(self.log()).map_err(|e| Error::new("write Kafka's log", e))?;
+        let errors = log.try_clone().map_err(|e| Error::new("write Kafka's log", e))?;
+        command.stdout(log).stderr(errors);
+        Ok(command)
+    }
+
+    /// The broker's command line.
+    pub(crate) fn java(&self) -> Vec<String> {
+        let heap = self.heap_mb;
+        vec![
+            "java".to_owned(),
+            format!("-Xms{}m", heap.min(256)),
+            format!("-Xmx{heap}m"),
+            "-cp".to_owned(),
+            self.classpath(),
+            "kafka.Kafka".to_owned(),
+            self.properties().display().to_string(),
+        ]
+    }
+
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.dir.join("pid")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("kafka.log")
+    }
+
+    pub(crate) fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Waits until the broker answers ApiVersions and has registered itself; `alive` tells whether to go on.
+    pub(crate) fn wait_until_ready(&self, mut alive: impl FnMut() -> bool) -> Result<(), Error> {
+        let deadline = Instant::now() + START_LIMIT;
+        while Instant::now() < deadline && alive() {
+            if answers(self.port).unwrap_or(false) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(Error::new("start Kafka", format!("no answer on port {}; {}", self.port, tail(&self.log()))))
+    }
+}
+
+/// Two ports that are free now. Another process could take them before Kafka does; then the start fails and says so.
+fn free_ports() -> std::io::Result<(u16, u16)> {
+    let (one, two) =
+        (TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+    Ok((one.local_addr()?.port(), two.local_addr()?.port()))
+}
+
+/// Asks Metadata (api 3, version 1, no topics) and looks whether a broker is in the answer: ApiVersions alone is
+/// answered before the broker has registered.
+fn answers(port: u16) -> std::io::Result<bool> {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    // Length 17; api key 3; api version 1; correlation 7; client id "tamis-"; zero topics asked for.
+    let mut request = vec![0, 0, 0, 20, 0, 3, 0, 1, 0, 0, 0, 7, 0, 6];
+    request.extend_from_slice(b"tamis-");
+    request.extend_from_slice(&[0, 0, 0, 0]);
+    stream.write_all(&request)?;
+    // Length, correlation id, number of brokers.
+    let mut head = [0; 12];
+    stream.read_exact(&mut head)?;
+    Ok(head[4..8] == [0, 0, 0, 7] && head[8..12] != [0; 4])
+}
+
+/// The last lines of a log, for an error's text.
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join(" | ")
+}
