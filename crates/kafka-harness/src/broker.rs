@@ -77,7 +77,8 @@ impl Broker {
     /// # Errors
     /// When the broker is not running.
     pub fn pid(&self) -> Result<u32, Error> {
-        let text = std::fs::read_to_string(self.node.pid_file()).map_err(|e| Error::new("read Kafka's pid", e))?;
+        let text =
+            std::fs::read_to_string(self.node.pid_file()).map_err(|e| Error::new("read Kafka's pid", e))?;
         text.trim().parse().map_err(|e| Error::new("read Kafka's pid", e))
     }
 

@@ -43,7 +43,9 @@ fn fetch(folder: &Path) -> Result<(), Error> {
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
-        .map_err(|e| Error::new(STEP, format!("`mvn` can't be started ({e}); install Maven and a JDK of 17 or later")))?;
+        .map_err(|e| {
+            Error::new(STEP, format!("`mvn` can't be started ({e}); install Maven and a JDK of 17 or later"))
+        })?;
     if fetched.status.success() {
         Ok(())
     } else {
