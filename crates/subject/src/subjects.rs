@@ -1,0 +1,135 @@
+//! Keyed subjects: a standard pseudo-random function over the kind of address and its canonical form.
+//!
+//! The function is SipHash-2-4 with 128 bits out. It wants a 128-bit key, which BLAKE3 derives from the 32
+//! bytes of the key file under a fixed context: so the file's key is never used by two algorithms, a later
+//! scheme derives an unrelated key from the same file by another context, and a weakness of the fast
+//! function would not give the file's key away.
+
+use std::{fmt, hash::Hasher as _, sync::Arc};
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use tamis_campaign::{Channel, Identity, Tenant};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::{Invalid, Key, Postal, Region, canonical, redacted::REDACTED};
+
+/// Binds the derived key to this use. Changing one letter changes every subject.
+const CONTEXT: &str = "tamis 2026-11 subject scheme 1, SipHash-2-4-128";
+
+/// What the check value is computed over. No identity is 0, so it can't be the subject of any address.
+const CHECK: &[u8] = b"\0tamis key check, scheme 1";
+
+/// A person's pseudonym for one address: 16 bytes, without meaning to whoever has not got the key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject([u8; 16]);
+
+impl Subject {
+    /// Takes the bytes of a subject, as they stand in a record or a snapshot.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of a subject, for a record or a snapshot.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+/// The derived key of the pseudo-random function, wiped when the last [`Subjects`] goes.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct PrfKey(u64, u64);
+
+/// Makes subjects of addresses. Cheap to clone, and good for every thread.
+#[derive(Clone)]
+pub struct Subjects {
+    key: Arc<PrfKey>,
+    region: Region,
+}
+
+impl Subjects {
+    /// Subjects under `key`; national telephone numbers are those of `region`.
+    #[must_use]
+    pub fn new(key: &Key, region: Region) -> Self {
+        let derived = Zeroizing::new(blake3::derive_key(CONTEXT, key.bytes()));
+        let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| derived[at + i]));
+        Self { key: Arc::new(PrfKey(half(0), half(8))), region }
+    }
+
+    /// The subject of a telephone number (SMS, VOICE and FAX share one space).
+    ///
+    /// # Errors
+    /// As [`canonical::phone`].
+    #[inline]
+    pub fn phone(&self, address: &str) -> Result<Subject, Invalid> {
+        Ok(self.keyed(canonical::phone(address, self.region)?.keyed()))
+    }
+
+    /// The subject of an e-mail address.
+    ///
+    /// # Errors
+    /// As [`canonical::email`].
+    pub fn email(&self, address: &str) -> Result<Subject, Invalid> {
+        Ok(self.keyed(canonical::email(address)?.keyed()))
+    }
+
+    /// The subject of a person at a postal address.
+    ///
+    /// # Errors
+    /// As [`canonical::postal`].
+    pub fn postal(&self, address: &Postal<'_>) -> Result<Subject, Invalid> {
+        Ok(self.keyed(canonical::postal(address)?.keyed()))
+    }
+
+    /// The subject of a tenant's own contact id: `tenant ‖ 0x00 ‖ contact`, bytes as they are.
+    #[must_use]
+    pub fn contact(&self, tenant: Tenant<'_>, contact: &str) -> Subject {
+        let mut hasher = self.hasher();
+        hasher.write_u8(Identity::Contact.number() as u8);
+        hasher.write(tenant.as_str().as_bytes());
+        hasher.write_u8(0);
+        hasher.write(contact.as_bytes());
+        Subject(hasher.finish128().as_bytes())
+    }
+
+    /// The subject of what stands in `Recipient.address` of a job of `channel`.
+    ///
+    /// # Errors
+    /// As the function for that kind of address; MAIL has no such address, so it is [`Invalid::Missing`].
+    pub fn address(&self, channel: Channel, address: &str) -> Result<Subject, Invalid> {
+        match channel {
+            Channel::Sms | Channel::Voice | Channel::Fax => self.phone(address),
+            Channel::Email => self.email(address),
+            Channel::Mail => Err(Invalid::Missing),
+        }
+    }
+
+    /// A value that tells this key from any other, without telling the key. It is no address's subject.
+    #[must_use]
+    pub fn check_value(&self) -> [u8; 16] {
+        self.keyed(CHECK).0
+    }
+
+    fn hasher(&self) -> SipHasher24 {
+        SipHasher24::new_with_keys(self.key.0, self.key.1)
+    }
+
+    /// `bytes` are the identity's byte and the canonical form.
+    #[inline]
+    fn keyed(&self, bytes: &[u8]) -> Subject {
+        Subject(self.hasher().hash(bytes).as_bytes())
+    }
+}
+
+impl fmt::Debug for Subjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subjects").field("key", &REDACTED).field("region", &self.region).finish()
+    }
+}
