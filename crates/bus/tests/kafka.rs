@@ -1,0 +1,287 @@
+//! The log on a real Apache Kafka keeps what every log promises, and what only a group of workers shows.
+//!
+//! One node, so this proves nothing about leaders that move or replicas that lag.
+
+#![allow(clippy::unwrap_used)]
+
+mod suite;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
+use tamis_bus::kafka::{Config, Kafka, topics};
+use tamis_bus::{
+    Batch, Bus, EndOffsets, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, ReadLimits, Recorder,
+    TailTopic,
+};
+use tamis_campaign::Channel;
+
+const SMS: TailTopic = TailTopic::Deliveries(Channel::Sms);
+const LIMITS: ReadLimits = ReadLimits {
+    wait: Duration::from_millis(100),
+    fill: Duration::from_millis(5),
+    bytes_max: 1 << 20,
+    records_max: 25,
+};
+
+/// A log of its own on the shared broker: its own prefix and group.
+fn config() -> Config {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let mut config = Config::new(kafka_harness::shared().bootstrap());
+    config.prefix = format!("t{number}");
+    config.group = format!("router-{number}");
+    config.topics.partitions = 4;
+    // The shortest the harness's broker takes, so that a member that vanishes is missed soon.
+    config.client.insert("session.timeout.ms".to_owned(), "6000".to_owned());
+    config.client.insert("heartbeat.interval.ms".to_owned(), "500".to_owned());
+    config
+}
+
+fn fresh() -> Arc<Kafka> {
+    let config = config();
+    topics::apply(&config, PATIENCE).unwrap();
+    Arc::new(Kafka::new(config).unwrap())
+}
+
+#[test]
+fn jobs_are_read_in_order() {
+    suite::jobs_are_read_in_order(&*fresh());
+}
+
+#[test]
+fn offsets_and_deliveries_are_committed_together() {
+    suite::offsets_and_deliveries_are_committed_together(&*fresh());
+}
+
+#[test]
+fn an_aborted_transaction_shows_nothing_and_its_jobs_come_again() {
+    suite::an_aborted_transaction_shows_nothing_and_its_jobs_come_again(&*fresh());
+}
+
+#[test]
+fn jobs_not_committed_come_again_to_the_next_process() {
+    let bus = fresh();
+    suite::jobs_not_committed_come_again_to_the_next_process(|| Arc::clone(&bus));
+}
+
+#[test]
+fn a_replaced_ledger_is_fenced() {
+    suite::a_replaced_ledger_is_fenced(&*fresh());
+}
+
+#[test]
+fn end_offsets_never_lag_an_ack() {
+    suite::end_offsets_never_lag_an_ack(&*fresh());
+}
+
+#[test]
+fn a_follower_reaches_the_end_over_gaps() {
+    suite::a_follower_reaches_the_end_over_gaps(&*fresh());
+}
+
+#[test]
+fn a_tail_goes_on_where_its_group_committed() {
+    suite::a_tail_goes_on_where_its_group_committed(&*fresh());
+}
+
+#[test]
+fn results_carry_their_source_as_id() {
+    suite::results_carry_their_source_as_id(&*fresh());
+}
+
+#[test]
+fn topics_that_were_applied_have_no_findings_and_weakened_ones_are_mended() {
+    let config = config();
+    let missing = topics::check_needed(&config, PATIENCE).unwrap();
+    assert!(missing.iter().all(|f| f.severity == topics::Severity::Refuse) && missing.len() == 9);
+    assert_eq!(topics::apply(&config, PATIENCE).unwrap().len(), 10);
+    let cluster = topics::read(&config, PATIENCE).unwrap();
+    let after = topics::plan(&topics::wanted(&config), &cluster);
+    assert!(after.is_empty(), "{after:?}");
+    assert!(topics::apply(&config, PATIENCE).unwrap().is_empty());
+    // What another value asks for is set, and what was set before stays.
+    let mut larger = config;
+    larger.topics.max_message_bytes += 1_000;
+    assert_eq!(topics::apply(&larger, PATIENCE).unwrap().len(), 8 + 1);
+    let cluster = topics::read(&larger, PATIENCE).unwrap();
+    assert!(topics::plan(&topics::wanted(&larger), &cluster).is_empty());
+}
+
+/// Guarantees: a new writer of the same name settles what its dead predecessor left open, so that readers are not
+/// held back until the transaction times out.
+#[test]
+fn replacing_a_ledger_settles_what_it_left_open() {
+    let bus = fresh();
+    send_jobs(&*bus, 0..10);
+    let (jobs, mut ledger) = join(&*bus);
+    let read = read_jobs(&jobs, 10);
+    ledger.append(&copies(&read)).unwrap();
+    let began = Instant::now();
+    ledger.replace(PATIENCE).unwrap();
+    jobs.rewind(PATIENCE).unwrap();
+    let again = read_jobs(&jobs, 10);
+    assert_eq!(again.len(), 10);
+    ledger.append(&copies(&again)).unwrap();
+    ledger.commit(PATIENCE).unwrap();
+    let took = began.elapsed();
+    assert!(took < bus.config().transaction_timeout, "only the time-out settled it: {took:?}");
+    assert_eq!(read_tail(&mut bus.tail(SMS, "gateway", true).unwrap(), 10).len(), 10);
+}
+
+/// Copies jobs to deliveries as a worker does, answering rebalances late, until told to stop.
+fn work(bus: &Kafka, worker: u16, stop: &AtomicU32) -> usize {
+    let (jobs, mut ledger) = bus.join(worker).unwrap();
+    ledger.replace(PATIENCE).unwrap();
+    let mut assignments = 0;
+    while stop.load(Ordering::Relaxed) == 0 {
+        match jobs.poll(&LIMITS).unwrap() {
+            Polled::Idle => {}
+            Polled::Assigned(partitions) => {
+                std::thread::sleep(Duration::from_millis(300));
+                jobs.assign(&partitions).unwrap();
+                assignments += 1;
+            }
+            Polled::Revoked => {
+                // A batch under way would be aborted here; nothing may move meanwhile.
+                std::thread::sleep(Duration::from_millis(500));
+                jobs.unassign().unwrap();
+            }
+            Polled::Batch(batch) => {
+                let read: Vec<suite::Job> = batch
+                    .records()
+                    .map(|record| suite::Job {
+                        partition: record.partition,
+                        offset: record.offset,
+                        value: record.value.unwrap().to_vec(),
+                    })
+                    .collect();
+                drop(batch);
+                let done = ledger.append(&copies(&read)).and_then(|()| ledger.commit(PATIENCE));
+                match done {
+                    Ok(()) => continue,
+                    Err(Fault::Abort(_)) if ledger.abort().is_ok() => {}
+                    Err(Fault::Abort(_) | Fault::Replace(_)) => ledger.replace(PATIENCE).unwrap(),
+                }
+                jobs.rewind(PATIENCE).unwrap();
+            }
+        }
+    }
+    assignments
+}
+
+/// Guarantees (G4): members that come and go, and answer rebalances late, lose and double nothing.
+#[test]
+fn rebalances_answered_late_lose_and_double_nothing() {
+    let bus = fresh();
+    let stop = [AtomicU32::new(0), AtomicU32::new(0)];
+    let total = 3_000;
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| work(&bus, 0, &stop[0]));
+        let send = |step: u32| send_jobs(&*bus, step * total / 6..(step + 1) * total / 6);
+        (0..3).for_each(send);
+        let second = scope.spawn(|| work(&bus, 1, &stop[1]));
+        for step in 3..5 {
+            std::thread::sleep(Duration::from_secs(2));
+            send(step);
+        }
+        stop[1].store(1, Ordering::Relaxed);
+        send(5);
+        assert!(second.join().unwrap() >= 1, "the second member had its share");
+        std::thread::sleep(Duration::from_secs(3));
+        let mut seen: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut tail = bus.tail(SMS, "gateway", true).unwrap();
+        for (_, _, value) in read_tail(&mut tail, total as usize) {
+            *seen.entry(String::from_utf8(value).unwrap().parse().unwrap()).or_default() += 1;
+        }
+        stop[0].store(1, Ordering::Relaxed);
+        let doubled: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).take(5).collect();
+        assert!(doubled.is_empty(), "doubled: {doubled:?}");
+        assert_eq!(seen.len(), total as usize);
+        assert!(first.join().unwrap() >= 3, "the second member came and went");
+    });
+}
+
+/// Guarantees: a pause holds records back, and resuming brings each of them once.
+#[test]
+fn a_pause_loses_and_doubles_nothing() {
+    let bus = fresh();
+    send_jobs(&*bus, 0..200);
+    let (jobs, _ledger) = join(&*bus);
+    let mut read = Vec::new();
+    while read.is_empty() {
+        if let Polled::Batch(batch) = jobs.poll(&LIMITS).unwrap() {
+            read.extend(batch.records().map(|record| (record.partition, record.offset)));
+        }
+    }
+    jobs.pause().unwrap();
+    for _ in 0..10 {
+        assert!(matches!(jobs.poll(&LIMITS).unwrap(), Polled::Idle), "a record while paused");
+    }
+    jobs.resume().unwrap();
+    read.extend(read_jobs(&jobs, 200 - read.len()).into_iter().map(|job| (job.partition, job.offset)));
+    read.sort_unstable();
+    read.dedup();
+    assert_eq!(read.len(), 200);
+}
+
+/// Guarantees (G1): the barrier is the end of the log itself. An open transaction of somebody who should not write
+/// there would hold the last stable offset back for as long as it is open.
+#[test]
+fn the_barrier_sees_acked_records_behind_an_open_transaction_g1() {
+    let bus = fresh();
+    let (recorder, mut ends) = (bus.recorder().unwrap(), bus.end_offsets().unwrap());
+    let stranger: ThreadedProducer<_> = ClientConfig::new()
+        .set("bootstrap.servers", &bus.config().bootstrap_servers)
+        .set("transactional.id", format!("stranger-{}", bus.config().prefix))
+        .create()
+        .unwrap();
+    stranger.init_transactions(PATIENCE).unwrap();
+    stranger.begin_transaction().unwrap();
+    let topic = format!("{}.suppressions.v1", bus.config().prefix);
+    stranger.send(BaseRecord::to(&topic).partition(0).key("stranger").payload("open")).unwrap();
+    stranger.flush(PATIENCE).unwrap();
+    let record = KeyedRecord { partition: 0, key: b"key".to_vec(), value: b"value".to_vec() };
+    let reached = acked(|acked| recorder.submit(vec![record], acked)).unwrap();
+    assert_eq!(reached.as_slice(), [2, -1, -1, -1]);
+    assert!(ends.ask(PATIENCE).unwrap().reaches(&reached));
+    let mut followed = false;
+    let mut follower = bus.follower().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !followed && Instant::now() < deadline {
+        follower
+            .poll(Duration::from_millis(100), 10, &mut |record| followed |= record.key == b"key")
+            .unwrap();
+    }
+    assert!(followed, "the follower waits for somebody's transaction");
+}
+
+#[test]
+fn what_the_promises_rest_on_is_not_the_operators_to_set() {
+    for name in ["isolation.level", "acks", "enable.idempotence", "transactional.id"] {
+        let mut config = Config::new("127.0.0.1:1");
+        config.client.insert(name.to_owned(), "0".to_owned());
+        let refused = Kafka::new(config).unwrap_err().to_string();
+        assert!(refused.contains(name), "{refused}");
+    }
+    let mut config = Config::new("127.0.0.1:1");
+    config.client.insert("sasl.password".to_owned(), "hunter2".to_owned());
+    assert!(!format!("{config:?}").contains("hunter2"));
+    config.client.insert("no.such.property".to_owned(), "hunter3".to_owned());
+    let refused = Kafka::new(config).unwrap_err().to_string();
+    assert!(refused.contains("no.such.property") && !refused.contains("hunter"), "{refused}");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_told_in_time() {
+    let bus = Kafka::new(Config::new("127.0.0.1:1")).unwrap();
+    let began = Instant::now();
+    let error = bus.probe(Duration::from_millis(500)).unwrap_err();
+    assert_eq!(error.blame(), tamis_bus::Blame::Unreachable);
+    assert!(bus.end_offsets().unwrap().ask(Duration::from_millis(500)).is_err());
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
