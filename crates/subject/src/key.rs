@@ -108,12 +108,13 @@ impl Key {
     pub fn create_file(path: &Path) -> Result<Self, KeyError> {
         let io = |verb| move |error| KeyError::Io { verb, path: path.to_owned(), error };
         let key = Self::generate()?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_owned()),
-                _ => io("create")(error),
-            }
-        })?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_owned()),
+                    _ => io("create")(error),
+                }
+            })?;
         let hex = key.hex();
         file.write_all(HEADER.as_bytes())
             .and_then(|()| file.write_all(&hex[..]))
@@ -146,8 +147,10 @@ fn parse(text: &[u8]) -> Option<Key> {
     if text.len() as u64 > FILE_MAX {
         return None;
     }
-    let mut lines =
-        text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty() && line[0] != b'#');
+    let mut lines = text
+        .split(|&b| b == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty() && line[0] != b'#');
     let line = lines.next().filter(|line| line.len() == 2 * LEN)?;
     if lines.next().is_some() {
         return None;

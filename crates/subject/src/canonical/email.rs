@@ -99,10 +99,10 @@ fn local_part(local: &str) -> Option<Cow<'_, str>> {
     } else {
         let dots = local.split('.').all(|atom| !atom.is_empty());
         let legal = |c: char| {
-            c == '.'
-                || if c.is_ascii() { is_atext(c as u8) } else { !c.is_whitespace() && !c.is_control() }
+            c == '.' || if c.is_ascii() { is_atext(c as u8) } else { !c.is_whitespace() && !c.is_control() }
         };
-        let folded = (dots && local.chars().all(legal)).then(|| local.nfc().collect::<String>().to_lowercase())?;
+        let folded =
+            (dots && local.chars().all(legal)).then(|| local.nfc().collect::<String>().to_lowercase())?;
         Cow::Owned(folded)
     };
     (form.len() <= LOCAL_MAX).then_some(form)
@@ -110,7 +110,8 @@ fn local_part(local: &str) -> Option<Cow<'_, str>> {
 
 /// Whether it is a `Quoted-string` of RFC 5321, section 4.1.2, or of RFC 6531.
 fn is_quoted(local: &str) -> bool {
-    let Some(inner) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')).filter(|_| local.len() > 1) else {
+    let Some(inner) = local.strip_prefix('"').and_then(|l| l.strip_suffix('"')).filter(|_| local.len() > 1)
+    else {
         return false;
     };
     let mut escaped = false;
@@ -125,7 +126,12 @@ fn is_quoted(local: &str) -> bool {
 
 fn domain_part(domain: &str) -> Option<String> {
     let ascii = Uts46::new()
-        .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::VerifyAllowRootDot)
+        .to_ascii(
+            domain.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::VerifyAllowRootDot,
+        )
         .ok()?;
     let domain = ascii.strip_suffix('.').unwrap_or(&ascii);
     (!domain.is_empty()).then(|| domain.to_owned())
