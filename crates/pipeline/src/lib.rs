@@ -1,3 +1,70 @@
-//! placeholder
-mod control;
-pub use control::*;
+//! The straight line, and the threads it runs on.
+//!
+//! `read → view → barrier → sieve → splice → produce → commit`, a file for each step. What happens when is decided by
+//! [`control`], a state machine without I/O; the threads around it only carry messages. The guarantees G1 to G6 of the
+//! contract are named where they are kept.
+
+mod barrier;
+mod clock;
+mod commit;
+pub mod control;
+mod filter;
+mod follow;
+mod group;
+mod holding;
+mod line;
+mod produce;
+mod read;
+mod service;
+mod sieve;
+mod splice;
+mod tally;
+mod view;
+mod worker;
+
+pub use filter::Filter;
+pub use service::{Running, start};
+
+/// How the line works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Workers of this process, 1 to 64; 0 routes nothing and only keeps the filter (role `intake`).
+    pub workers: u16,
+    /// How long a batch is filled after its first record, ms (`router.batch_ms_max`).
+    pub batch_ms_max: u64,
+    /// Sum of the values of a batch, bytes (`router.batch_bytes_max`).
+    pub batch_bytes_max: usize,
+    /// From the barrier to the commit, ms (G2, `router.freshness_max_ms`).
+    pub freshness_max_ms: u64,
+    /// Greatest record that the topics take, bytes (`topics.max_message_bytes`): a larger delivery is split.
+    pub max_message_bytes: usize,
+    /// Full name of the topic that is read, for dead letters.
+    pub jobs_topic: String,
+}
+
+impl Default for Options {
+    /// The contract's defaults (section 5), with one worker.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            batch_ms_max: 10,
+            batch_bytes_max: 8 << 20,
+            freshness_max_ms: 5_000,
+            max_message_bytes: 16 << 20,
+            jobs_topic: "tamis.send-jobs.v1".to_owned(),
+        }
+    }
+}
+
+/// Why a service stopped by itself.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Stopped {
+    /// The suppression log was written under another key: this filter would let everybody through.
+    #[error(
+        "the key does not fit the suppression log: identity.key_file must be the key that the log was written with"
+    )]
+    WrongKey,
+    /// The log cannot be used.
+    #[error("{0}")]
+    Log(tamis_bus::Error),
+}

@@ -1,0 +1,206 @@
+//! One worker: carries out what the control asks for, on a thread of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use tamis_bus::{Batch, Bus, Jobs, Outgoing, Polled, Positions};
+use tamis_telemetry::{Metrics, Stage};
+
+use crate::Options;
+use crate::barrier::Ask;
+use crate::clock::{Stopwatch, monotonic_ms, unix_ms};
+use crate::control::{Call, Control, Input, Wrote};
+use crate::filter::Filter;
+use crate::group::Group;
+use crate::holding::Holding;
+use crate::line::Line;
+use crate::produce::Order;
+use crate::read;
+use crate::tally::Tally;
+
+/// How long reading the committed offsets may take.
+const REWIND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What comes to a worker from other threads.
+pub(crate) enum Mail {
+    /// Something for the control.
+    Input(Input),
+    /// The filter has moved.
+    Filter(Positions),
+    /// The writer is done, and gives the memory back.
+    Wrote { wrote: Wrote, outgoing: Outgoing },
+}
+
+/// A worker's parts.
+pub(crate) struct Worker {
+    pub(crate) id: u16,
+    pub(crate) options: Arc<Options>,
+    pub(crate) control: Control,
+    pub(crate) line: Line,
+    pub(crate) filter: Filter,
+    pub(crate) mailbox: Receiver<Mail>,
+    pub(crate) address: Sender<Mail>,
+    pub(crate) asks: Sender<Ask>,
+    pub(crate) orders: Sender<Order>,
+    pub(crate) cancel: Arc<AtomicBool>,
+    pub(crate) holding: Arc<Holding>,
+    pub(crate) group: Arc<Group>,
+    pub(crate) metrics: Metrics,
+}
+
+/// A batch between its decision and its commit.
+struct Decided {
+    outgoing: Outgoing,
+    tally: Tally,
+}
+
+/// What the worker has in hand.
+struct Hand<'j, J: Jobs> {
+    jobs: &'j J,
+    read: Option<J::Batch<'j>>,
+    decided: Option<Decided>,
+    /// Counted once it is committed, so that what is decided twice counts once.
+    writing: Option<Tally>,
+    spare: Vec<Outgoing>,
+}
+
+impl<J: Jobs> Hand<'_, J> {
+    fn drop_batch(&mut self) {
+        self.read = None;
+        if let Some(decided) = self.decided.take() {
+            self.spare.push(decided.outgoing);
+        }
+    }
+}
+
+impl Worker {
+    /// Works until drained. The member leaves the group when the caller drops `jobs`.
+    pub(crate) fn run<J: Jobs>(mut self, jobs: &J) {
+        let mut hand = Hand { jobs, read: None, decided: None, writing: None, spare: Vec::new() };
+        let mut input = Input::Tick;
+        loop {
+            let calls = self.control.on(monotonic_ms(), input);
+            self.group.set(self.id, self.control.is_settled());
+            input = Input::Tick;
+            for call in calls {
+                match call {
+                    Call::Finish => return,
+                    Call::Poll { read, brief } => input = self.poll(&mut hand, read, brief),
+                    Call::Wait(ms) => input = self.wait(&mut hand, ms),
+                    Call::Decide => input = self.decide(&mut hand),
+                    Call::Rewind => {
+                        input = Input::Rewound(self.succeeded("rewind", jobs.rewind(REWIND_TIMEOUT)));
+                    }
+                    Call::Drop => hand.drop_batch(),
+                    Call::Assign(partitions) => {
+                        tracing::info!(worker = self.id, partitions = partitions.len(), "partitions assigned");
+                        self.succeeded("assign", jobs.assign(&partitions));
+                    }
+                    Call::Unassign => {
+                        tracing::info!(worker = self.id, "partitions given back");
+                        self.succeeded("unassign", jobs.unassign());
+                    }
+                    Call::Pause => {
+                        self.succeeded("pause", jobs.pause());
+                    }
+                    Call::Resume => {
+                        self.succeeded("resume", jobs.resume());
+                    }
+                    Call::AskEnd(ticket) => {
+                        // The barrier ends after the workers; if it is gone, patience runs out and the worker holds.
+                        let _ = self.asks.send(Ask { ticket, answer_to: self.address.clone() });
+                    }
+                    Call::Write { fresh_until } => self.write(&mut hand, fresh_until),
+                    Call::Cancel => self.cancel.store(true, Ordering::Release),
+                    Call::Replace => self.order(Order::Replace),
+                    Call::Hold(holds) => self.holding.set_worker(self.id, holds),
+                }
+            }
+        }
+    }
+
+    /// Mail goes first: an answer that is there is never kept waiting by a poll.
+    fn poll<J: Jobs>(&self, hand: &mut Hand<'_, J>, read: bool, brief: bool) -> Input {
+        if let Ok(mail) = self.mailbox.try_recv() {
+            return self.open(hand, mail);
+        }
+        match hand.jobs.poll(&read::limits(&self.options, brief)) {
+            Ok(Polled::Batch(batch)) => {
+                debug_assert!(hand.read.is_none(), "a batch is read only when the one before has left");
+                if read {
+                    hand.read = Some(batch);
+                }
+                Input::Batch
+            }
+            Ok(Polled::Idle) => {
+                self.metrics.consumer_lag(hand.jobs.lag_records(), 0.0);
+                Input::Idle
+            }
+            Ok(Polled::Assigned(partitions)) => Input::Assigned(partitions),
+            Ok(Polled::Revoked) => Input::Revoked,
+            Err(error) => {
+                self.metrics.error("read", if error.retry() { "unreachable" } else { "refused" });
+                tracing::warn!(%error, "jobs cannot be read; trying again");
+                Input::PollFailed
+            }
+        }
+    }
+
+    fn wait<J: Jobs>(&self, hand: &mut Hand<'_, J>, ms: u64) -> Input {
+        match self.mailbox.recv_timeout(Duration::from_millis(ms)) {
+            Ok(mail) => self.open(hand, mail),
+            Err(_) => Input::Tick,
+        }
+    }
+
+    fn open<J: Jobs>(&self, hand: &mut Hand<'_, J>, mail: Mail) -> Input {
+        match mail {
+            Mail::Input(input) => input,
+            Mail::Filter(position) => Input::Filter(position),
+            Mail::Wrote { wrote, outgoing } => {
+                hand.spare.push(outgoing);
+                if let (Some(tally), Wrote::Committed) = (hand.writing.take(), wrote) {
+                    tally.publish(&self.metrics, unix_ms());
+                }
+                Input::Wrote(wrote)
+            }
+        }
+    }
+
+    /// View, sieve and splice, under one view of the filter.
+    fn decide<J: Jobs>(&mut self, hand: &mut Hand<'_, J>) -> Input {
+        let Some(batch) = hand.read.take() else { return Input::Tick };
+        let watch = Stopwatch::start();
+        let mut outgoing = hand.spare.pop().unwrap_or_default();
+        let tally = {
+            let index = self.filter.read();
+            self.line.pass(batch.records(), &index, unix_ms(), &mut outgoing)
+        };
+        drop(batch);
+        self.metrics.consumer_lag(hand.jobs.lag_records(), tally.age_of_newest_s(unix_ms()));
+        self.metrics.batch_seconds(Stage::Decide, watch.seconds());
+        hand.decided = Some(Decided { outgoing, tally });
+        Input::Decided
+    }
+
+    fn write<J: Jobs>(&self, hand: &mut Hand<'_, J>, fresh_until: u64) {
+        if let Some(Decided { outgoing, tally }) = hand.decided.take() {
+            hand.writing = Some(tally);
+            self.order(Order::Write { outgoing, fresh_until });
+        }
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.send(order).expect("the writer's thread lives as long as its worker");
+    }
+
+    fn succeeded(&self, what: &'static str, result: Result<(), tamis_bus::Error>) -> bool {
+        if let Err(error) = &result {
+            self.metrics.error(what, if error.retry() { "unreachable" } else { "refused" });
+            tracing::warn!(%error, worker = self.id, "log refused a call; trying again");
+        }
+        result.is_ok()
+    }
+}

@@ -1,0 +1,113 @@
+//! Protobuf's wire format, read strictly: what one reader takes and another refuses is damage.
+
+/// A field's value on the wire.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Varint(u64),
+    Fixed64,
+    Bytes(&'a [u8]),
+    Fixed32,
+}
+
+/// What is wrong with the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    Truncated,
+    VarintTooLong,
+    BadTag,
+    Group,
+}
+
+/// Reads fields one after the other.
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    pub(crate) at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// The next field's number and value.
+    #[inline]
+    pub(crate) fn field(&mut self) -> Result<(u32, Value<'a>), (u32, Damage)> {
+        let (number, wire_type) = self.tag().map_err(|damage| (0, damage))?;
+        let value = match wire_type {
+            2 => self.length_delimited().map(Value::Bytes),
+            0 => self.varint().map(Value::Varint),
+            1 => self.skip(8).map(|()| Value::Fixed64),
+            5 => self.skip(4).map(|()| Value::Fixed32),
+            3 | 4 => Err(Damage::Group),
+            _ => Err(Damage::BadTag),
+        };
+        value.map(|value| (number, value)).map_err(|damage| (number, damage))
+    }
+
+    #[inline]
+    fn tag(&mut self) -> Result<(u32, u8), Damage> {
+        let tag = self.varint()?;
+        let number = tag >> 3;
+        // Field numbers have 29 bits and begin at 1.
+        if number == 0 || number > 0x1fff_ffff {
+            return Err(Damage::BadTag);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "29 bits, and 3")]
+        Ok((number as u32, (tag & 7) as u8))
+    }
+
+    #[inline]
+    pub(crate) fn varint(&mut self) -> Result<u64, Damage> {
+        let rest = &self.bytes[self.at..];
+        match rest.first() {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                return Ok(u64::from(byte));
+            }
+            Some(_) => {}
+            None => return Err(Damage::Truncated),
+        }
+        let mut value = 0u64;
+        for (i, &byte) in rest.iter().take(10).enumerate() {
+            // The tenth byte has room for one bit only.
+            if i == 9 && byte > 1 {
+                return Err(Damage::VarintTooLong);
+            }
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if byte < 0x80 {
+                self.at += i + 1;
+                return Ok(value);
+            }
+        }
+        Err(if rest.len() < 10 { Damage::Truncated } else { Damage::VarintTooLong })
+    }
+
+    #[inline]
+    fn length_delimited(&mut self) -> Result<&'a [u8], Damage> {
+        let length = usize::try_from(self.varint()?).map_err(|_| Damage::Truncated)?;
+        let rest = &self.bytes[self.at..];
+        if length > rest.len() {
+            return Err(Damage::Truncated);
+        }
+        self.at += length;
+        Ok(&rest[..length])
+    }
+
+    fn skip(&mut self, count: usize) -> Result<(), Damage> {
+        if self.bytes.len() - self.at < count {
+            return Err(Damage::Truncated);
+        }
+        self.at += count;
+        Ok(())
+    }
+}
+
+/// UTF-8, with the usual case, ASCII, first.
+#[inline]
+pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}

@@ -1,0 +1,77 @@
+//! A borrowed view of one recipient.
+
+use tamis_subject::Postal;
+
+use crate::cursor::{Cursor, Value, text};
+
+/// One recipient, borrowed from the job's record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RecipientView<'a> {
+    address: tamis_subject::Redacted<&'a str>,
+    contact: tamis_subject::Redacted<&'a str>,
+    /// The postal address, where there is one.
+    pub postal: Option<Postal<'a>>,
+}
+
+/// The recipient's own bytes are damaged (contract, section 9, Reading a recipient).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+impl<'a> RecipientView<'a> {
+    /// Phone number or e-mail address; may be empty.
+    #[must_use]
+    pub fn address(&self) -> &'a str {
+        self.address.0
+    }
+
+    /// The controller's own id; may be empty.
+    #[must_use]
+    pub fn contact(&self) -> &'a str {
+        self.contact.0
+    }
+
+    /// Reads a recipient's body.
+    ///
+    /// # Errors
+    /// [`Malformed`]: not well-formed, not UTF-8 where it must be, or a field twice.
+    #[inline]
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut view = Self::default();
+        let mut seen = 0u8;
+        let mut cursor = Cursor::new(body);
+        while !cursor.is_at_end() {
+            let (number, value) = cursor.field().map_err(|_| Malformed)?;
+            if !(1..=5).contains(&number) {
+                continue;
+            }
+            let Value::Bytes(bytes) = value else { return Err(Malformed) };
+            if seen & (1 << number) != 0 {
+                return Err(Malformed);
+            }
+            seen |= 1 << number;
+            match number {
+                1 => view.address.0 = text(bytes).ok_or(Malformed)?,
+                2 => view.contact.0 = text(bytes).ok_or(Malformed)?,
+                4 => drop(text(bytes).ok_or(Malformed)?),
+                5 => view.postal = Some(postal(bytes)?),
+                _ => {}
+            }
+        }
+        Ok(view)
+    }
+}
+
+fn postal(body: &[u8]) -> Result<Postal<'_>, Malformed> {
+    let mut fields: [Option<&str>; 6] = [None; 6];
+    let mut cursor = Cursor::new(body);
+    while !cursor.is_at_end() {
+        let (number, value) = cursor.field().map_err(|_| Malformed)?;
+        let Some(field) = (number as usize).checked_sub(1).and_then(|i| fields.get_mut(i)) else { continue };
+        let Value::Bytes(bytes) = value else { return Err(Malformed) };
+        if field.replace(text(bytes).ok_or(Malformed)?).is_some() {
+            return Err(Malformed);
+        }
+    }
+    let [name, street, extra, postal_code, city, country] = fields.map(Option::unwrap_or_default);
+    Ok(Postal { name, street, extra, postal_code, city, country })
+}

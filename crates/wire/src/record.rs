@@ -1,0 +1,267 @@
+//! Suppression records: keys, values, and tamis's own control records.
+//!
+//! A record's key is `0x01 ‖ subject (16) ‖ scope ‖ channel ‖ reason ‖ tenant ‖ 0x00 ‖ list`, a byte each where no length
+//! is given, so that the compacted log keeps the latest for each (subject, scope, tenant, list, channel, reason). A
+//! control record's key is `0x00 ‖ kind`, and for the key check the scheme (4 bytes, big-endian) after it.
+
+use prost::Message as _;
+use tamis_campaign::{Channel, Identity, RecordReason, Source, Tenant, is_identifier};
+use tamis_subject::{SCHEME, Subject};
+
+use crate::proto::suppression::v1 as proto;
+
+/// How far a record reaches.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Every tenant.
+    Platform,
+    /// One tenant.
+    Tenant(Box<str>),
+    /// One list of a tenant.
+    List {
+        /// The tenant.
+        tenant: Box<str>,
+        /// The list.
+        list: Box<str>,
+    },
+}
+
+impl Scope {
+    const fn number(&self) -> u8 {
+        match self {
+            Self::Platform => 1,
+            Self::Tenant(_) => 2,
+            Self::List { .. } => 3,
+        }
+    }
+
+    /// The name in JSON.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Tenant(_) => "tenant",
+            Self::List { .. } => "list",
+        }
+    }
+
+    /// Tenant and list; empty where it has none.
+    #[must_use]
+    pub fn names(&self) -> (&str, &str) {
+        match self {
+            Self::Platform => ("", ""),
+            Self::Tenant(tenant) => (tenant, ""),
+            Self::List { tenant, list } => (tenant, list),
+        }
+    }
+}
+
+/// Whether a record counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It counts.
+    InForce,
+    /// It was lifted.
+    Lifted,
+}
+
+/// One opt-out, or consent, of one subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Whose.
+    pub subject: Subject,
+    /// What the subject was made from.
+    pub identity: Identity,
+    /// How far it reaches.
+    pub scope: Scope,
+    /// Which channel; `None` is every one.
+    pub channel: Option<Channel>,
+    /// Why.
+    pub reason: RecordReason,
+    /// Whether it counts.
+    pub state: State,
+    /// From when on, Unix ms; 0 = at once.
+    pub effective_at_ms: i64,
+    /// Until when, Unix ms; 0 = for good.
+    pub expires_at_ms: i64,
+    /// Which door it came in by.
+    pub source: Source,
+    /// An opaque id.
+    pub evidence: Box<str>,
+    /// The version of normalisation and key.
+    pub scheme: u32,
+}
+
+/// What a record of the log is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// An opt-out or consent.
+    Record(Record),
+    /// A sign of life.
+    Heartbeat,
+    /// Which key the log is written with.
+    KeyCheck {
+        /// The scheme.
+        scheme: u32,
+        /// The key's check value.
+        value: [u8; 16],
+    },
+}
+
+/// Why a record of the log can't be read. It names fields, never values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not well-formed protobuf.
+    #[error("the value is not a well-formed record")]
+    Malformed,
+    /// A field out of range.
+    #[error("field {0} is out of range")]
+    OutOfRange(&'static str),
+    /// Made under rules that this version doesn't know.
+    #[error("scheme {0} is not known to this version")]
+    UnknownScheme(u32),
+    /// The key is not the value's.
+    #[error("the key does not fit the value")]
+    KeyMismatch,
+}
+
+const CONTROL: u8 = 0;
+const VERSION: u8 = 1;
+const HEARTBEAT: u8 = 1;
+const KEY_CHECK: u8 = 2;
+/// As the contract gives `campaign`; a list has no length of its own there.
+const LIST_MOST: usize = 128;
+
+/// The record's key.
+#[must_use]
+pub fn key(record: &Record) -> Vec<u8> {
+    let (tenant, list) = record.scope.names();
+    let mut key = Vec::with_capacity(21 + tenant.len() + list.len());
+    key.push(VERSION);
+    key.extend_from_slice(record.subject.as_bytes());
+    key.push(record.scope.number());
+    key.push(record.channel.map_or(0, |c| c as u8));
+    key.push(record.reason as u8);
+    key.extend_from_slice(tenant.as_bytes());
+    key.push(0);
+    key.extend_from_slice(list.as_bytes());
+    key
+}
+
+/// The record's value.
+#[must_use]
+pub fn encode(record: &Record) -> Vec<u8> {
+    let (tenant, list) = record.scope.names();
+    proto::SuppressionRecord {
+        subject: record.subject.as_bytes().to_vec(),
+        identity: record.identity.number(),
+        scope: i32::from(record.scope.number()),
+        tenant: tenant.to_owned(),
+        list: list.to_owned(),
+        channel: record.channel.map_or(0, Channel::number),
+        reason: record.reason.number(),
+        state: match record.state {
+            State::InForce => 1,
+            State::Lifted => 2,
+        },
+        effective_at_ms: record.effective_at_ms,
+        expires_at_ms: record.expires_at_ms,
+        source: record.source.number(),
+        evidence: record.evidence.to_string(),
+        scheme: record.scheme,
+    }
+    .encode_to_vec()
+}
+
+/// Reads a record of the log.
+///
+/// # Errors
+/// [`Unreadable`]; the filter must not go past such a record as if it knew it (G5).
+pub fn decode(record_key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
+    if record_key.first() == Some(&CONTROL) {
+        return control(record_key, value);
+    }
+    let raw = proto::SuppressionRecord::decode(value).map_err(|_| Unreadable::Malformed)?;
+    let record = checked(raw)?;
+    if record_key != key(&record) {
+        return Err(Unreadable::KeyMismatch);
+    }
+    Ok(Entry::Record(record))
+}
+
+fn checked(raw: proto::SuppressionRecord) -> Result<Record, Unreadable> {
+    if raw.scheme != SCHEME {
+        return Err(Unreadable::UnknownScheme(raw.scheme));
+    }
+    let out = Unreadable::OutOfRange;
+    let subject = <[u8; 16]>::try_from(&raw.subject[..]).map_err(|_| out("subject"))?;
+    if raw.scope != 1 {
+        Tenant::parse(&raw.tenant).map_err(|_| out("tenant"))?;
+    }
+    let scope = match raw.scope {
+        1 => Scope::Platform,
+        2 => Scope::Tenant(raw.tenant.into()),
+        3 if is_identifier(raw.list.as_bytes(), LIST_MOST) => {
+            Scope::List { tenant: raw.tenant.into(), list: raw.list.into() }
+        }
+        3 => return Err(out("list")),
+        _ => return Err(out("scope")),
+    };
+    let channel = match raw.channel {
+        0 => None,
+        number => Some(Channel::from_number(number).ok_or(out("channel"))?),
+    };
+    Ok(Record {
+        subject: Subject::from_bytes(subject),
+        identity: Identity::from_number(raw.identity).ok_or(out("identity"))?,
+        scope,
+        channel,
+        reason: RecordReason::from_number(raw.reason).ok_or(out("reason"))?,
+        state: match raw.state {
+            1 => State::InForce,
+            2 => State::Lifted,
+            _ => return Err(out("state")),
+        },
+        effective_at_ms: raw.effective_at_ms,
+        expires_at_ms: raw.expires_at_ms,
+        source: Source::from_number(raw.source).ok_or(out("source"))?,
+        evidence: raw.evidence.into(),
+        scheme: raw.scheme,
+    })
+}
+
+fn control(key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
+    match key {
+        [CONTROL, HEARTBEAT] => Ok(Entry::Heartbeat),
+        [CONTROL, KEY_CHECK, scheme @ ..] => {
+            let scheme = <[u8; 4]>::try_from(scheme).map_err(|_| Unreadable::KeyMismatch)?;
+            let raw = proto::SuppressionRecord::decode(value).map_err(|_| Unreadable::Malformed)?;
+            let value = <[u8; 16]>::try_from(&raw.subject[..]).map_err(|_| Unreadable::OutOfRange("subject"))?;
+            Ok(Entry::KeyCheck { scheme: u32::from_be_bytes(scheme), value })
+        }
+        _ => Err(Unreadable::KeyMismatch),
+    }
+}
+
+/// Key and value of a heartbeat.
+#[must_use]
+pub fn heartbeat() -> (Vec<u8>, Vec<u8>) {
+    let value = proto::SuppressionRecord { scheme: SCHEME, ..Default::default() };
+    (vec![CONTROL, HEARTBEAT], value.encode_to_vec())
+}
+
+/// Key and value of the key check of `scheme`.
+#[must_use]
+pub fn key_check(scheme: u32, check: [u8; 16]) -> (Vec<u8>, Vec<u8>) {
+    let mut key = vec![CONTROL, KEY_CHECK];
+    key.extend_from_slice(&scheme.to_be_bytes());
+    let value = proto::SuppressionRecord { subject: check.to_vec(), scheme, ..Default::default() };
+    (key, value.encode_to_vec())
+}
+
+/// The partition of a subject's records, of `partitions`: all of one subject in one, so that their order is kept.
+#[must_use]
+pub fn partition_of(subject: &Subject, partitions: u32) -> i32 {
+    let hash = xxhash_rust::xxh3::xxh3_64(subject.as_bytes());
+    i32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
+}

@@ -1,0 +1,116 @@
+//! The delivery: byte ranges of the job as it came, less the recipients that are not kept, and the stamp.
+
+use std::ops::Range;
+
+use crate::job::Span;
+use crate::put;
+
+/// What tamis adds to a delivery (field 16).
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp<'a> {
+    /// When it was decided, Unix ms.
+    pub decided_at_ms: i64,
+    /// The next offset to apply of each suppression partition.
+    pub filter_position: &'a [i64],
+    /// The policy's version, empty without a policy.
+    pub policy_version: &'a str,
+    /// The gateway that was chosen.
+    pub gateway: &'a str,
+    /// Recipients of the job.
+    pub recipients_in: u32,
+}
+
+impl Stamp<'_> {
+    fn encode(&self, part: u32, parts: u32, out: &mut Vec<u8>) {
+        put::nested(out, 16, |out| {
+            put::signed(out, 1, self.decided_at_ms);
+            put::packed(out, 2, self.filter_position);
+            put::bytes(out, 3, self.policy_version.as_bytes());
+            put::bytes(out, 4, self.gateway.as_bytes());
+            put::number(out, 5, u64::from(self.recipients_in));
+            put::number(out, 6, u64::from(part));
+            put::number(out, 7, u64::from(parts));
+        });
+    }
+
+    /// The most bytes it can take: every varint at its longest.
+    fn bytes_max(&self) -> usize {
+        64 + 10 * self.filter_position.len() + self.policy_version.len() + self.gateway.len()
+    }
+}
+
+/// One recipient alone does not fit into a record (its place in the job, from 0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartTooLarge {
+    /// Its place.
+    pub position: u32,
+}
+
+/// How a job's kept recipients go into deliveries: ranges of places, each at most one record. Reused from job to job.
+#[derive(Debug, Default)]
+pub struct Parts(Vec<Range<u32>>);
+
+impl Parts {
+    /// Plans the parts of the job `value` so that none is larger than `bytes_max` with its stamp.
+    ///
+    /// # Errors
+    /// [`PartTooLarge`] when one recipient with the rest of the job is larger.
+    pub fn plan(
+        &mut self,
+        value: &[u8],
+        spans: &[Span],
+        kept: &[bool],
+        stamp: &Stamp<'_>,
+        bytes_max: usize,
+    ) -> Result<&[Range<u32>], PartTooLarge> {
+        self.0.clear();
+        let all = 0..u32::try_from(spans.len()).unwrap_or(u32::MAX);
+        // The usual case, without looking at any recipient.
+        if value.len() + stamp.bytes_max() <= bytes_max {
+            self.0.push(all);
+            return Ok(&self.0);
+        }
+        let length = |s: &Span| (s.end - s.start) as usize;
+        let rest = value.len() - spans.iter().map(length).sum::<usize>() + stamp.bytes_max();
+        let (mut from, mut bytes) = (0, rest);
+        for (position, (span, _)) in (0u32..).zip(spans.iter().zip(kept)).filter(|(_, (_, kept))| **kept) {
+            if bytes + length(span) > bytes_max && bytes > rest {
+                self.0.push(from..position);
+                (from, bytes) = (position, rest);
+            }
+            bytes += length(span);
+            if bytes > bytes_max {
+                return Err(PartTooLarge { position });
+            }
+        }
+        self.0.push(from..all.end);
+        Ok(&self.0)
+    }
+}
+
+/// Appends part `part` of `parts`, which has the kept recipients with places in `places`, to `out`.
+///
+/// What goes on is copied in the ranges that it came in: content and kept recipients are never decoded, and fields that
+/// tamis does not know pass. The stamp stands last.
+#[expect(clippy::too_many_arguments, reason = "a part of one job, seen from two sides")]
+pub fn splice(
+    value: &[u8],
+    spans: &[Span],
+    kept: &[bool],
+    places: &Range<u32>,
+    stamp: &Stamp<'_>,
+    part: u32,
+    parts: u32,
+    out: &mut Vec<u8>,
+) {
+    out.reserve(value.len() + stamp.bytes_max());
+    let mut from = 0;
+    for (position, (span, kept)) in (0u32..).zip(spans.iter().zip(kept)) {
+        if !*kept || !places.contains(&position) {
+            out.extend_from_slice(&value[from..span.start as usize]);
+            from = span.end as usize;
+        }
+    }
+    out.extend_from_slice(&value[from..]);
+    stamp.encode(part, parts, out);
+}

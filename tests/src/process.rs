@@ -1,0 +1,114 @@
+//! `tamis run` as a process of its own, to kill, pause and stop.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use crate::suite::wait;
+
+/// A service process, killed when dropped.
+pub struct Service {
+    child: Child,
+    /// Where `/readyz` and `/metrics` are.
+    pub admin: SocketAddr,
+    /// Where the API is.
+    pub api: SocketAddr,
+}
+
+/// A free loopback port, as free as one can tell.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// Writes `<dir>/<instance>.toml` for `bus` (the lines of `[bus]`) with more lines after it.
+#[must_use]
+pub fn config(dir: &Path, instance: &str, bus: &str, more: &str) -> (PathBuf, SocketAddr, SocketAddr) {
+    let (admin, api) = (free_address(), free_address());
+    let mut text = format!("[bus]\n{bus}\ninstance = \"{instance}\"\n\n");
+    let _ = writeln!(text, "[identity]\nkey_file = \"{}\"", dir.join("tamis.key").display());
+    let _ = writeln!(text, "[http]\nadmin = \"{admin}\"\napi = \"{api}\"\nauth = \"off\"\n{more}");
+    let path = dir.join(format!("{instance}.toml"));
+    std::fs::write(&path, text).expect("the test's folder can be written");
+    (path, admin, api)
+}
+
+impl Service {
+    /// Starts `tamis run` with this configuration; not yet ready.
+    #[must_use]
+    pub fn start(config: &Path, admin: SocketAddr, api: SocketAddr) -> Self {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(config.with_extension("log"))
+            .expect("the test's folder can be written");
+        let child = Command::new(crate::tamis_bin())
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        Self { child, admin, api }
+    }
+
+    /// Waits until `/readyz` is 200.
+    pub fn wait_ready(&self) {
+        wait("/readyz is 200", || self.ready());
+    }
+
+    /// Whether `/readyz` is 200 now.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        get(self.admin, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// The value of a metric without labels.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = get(self.admin, "/metrics")?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.is_ok_and(|s| s.success()), "the process takes {name}");
+    }
+
+    /// SIGTERM, and how it ended.
+    #[must_use]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.wait().expect("the process can be waited for")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A plain HTTP GET; `None` when nobody answers.
+#[must_use]
+pub fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(3))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
