@@ -9,7 +9,9 @@ mod postal;
 mod text;
 
 pub use email::email;
+pub(crate) use email::email_into;
 pub use phone::phone;
+pub(crate) use phone::phone_into;
 pub use postal::{Postal, PostalForm, postal};
 pub use text::{Email, Form, Phone};
 

@@ -69,7 +69,9 @@ impl Subjects {
     /// As [`canonical::phone`].
     #[inline]
     pub fn phone(&self, address: &str) -> Result<Subject, Invalid> {
-        Ok(self.keyed(canonical::phone(address, self.region)?.keyed()))
+        let mut form = canonical::Phone::new(Identity::Phone);
+        canonical::phone_into(address, self.region, &mut form)?;
+        Ok(self.keyed(form.keyed()))
     }
 
     /// The subject of an e-mail address.
@@ -77,7 +79,9 @@ impl Subjects {
     /// # Errors
     /// As [`canonical::email`].
     pub fn email(&self, address: &str) -> Result<Subject, Invalid> {
-        Ok(self.keyed(canonical::email(address)?.keyed()))
+        let mut form = canonical::Email::new(Identity::Email);
+        canonical::email_into(address, &mut form)?;
+        Ok(self.keyed(form.keyed()))
     }
 
     /// The subject of a person at a postal address.

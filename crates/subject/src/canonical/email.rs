@@ -24,25 +24,34 @@ const DOMAIN_MAX: usize = 253;
 /// [`Invalid::Missing`] when it is blank; [`Invalid::NotAnAddress`] when it is not `local@domain` of RFC 5321
 /// and 6531 (display names, comments and domain literals such as `[192.0.2.1]` are not taken).
 pub fn email(address: &str) -> Result<Email, Invalid> {
-    if let Some(form) = plain(address.as_bytes()) {
-        return Ok(form);
-    }
-    thorough(address)
+    let mut form = Email::new(Identity::Email);
+    email_into(address, &mut form)?;
+    Ok(form)
 }
 
-/// The form of an ASCII address without quotes, spaces or punycode, which most are; `None` says nothing.
-pub(super) fn plain(address: &[u8]) -> Option<Email> {
-    let at = address.iter().position(|&b| b == b'@').filter(|&at| at <= LOCAL_MAX)?;
+/// [`email`] into a new form: a form is large, and moving it would cost as much as reading the address.
+#[inline]
+pub(crate) fn email_into(address: &str, form: &mut Email) -> Result<(), Invalid> {
+    if !plain(address.as_bytes(), form) {
+        *form = thorough(address)?;
+    }
+    Ok(())
+}
+
+/// The form of an ASCII address without quotes, spaces or punycode, which most are, into `form`; false says nothing.
+pub(super) fn plain(address: &[u8], form: &mut Email) -> bool {
+    let Some(at) = address.iter().position(|&b| b == b'@').filter(|&at| at <= LOCAL_MAX) else {
+        return false;
+    };
     let (local, domain) = (&address[..at], &address[at + 1..]);
     if domain.len() > DOMAIN_MAX {
-        return None;
+        return false;
     }
-    let mut form = Email::new(Identity::Email);
     let room = &mut form.room()[..address.len()];
     let mut last = b'.';
     for (to, &byte) in room.iter_mut().zip(local) {
         if !is_atext(byte) && (byte != b'.' || last == b'.') {
-            return None;
+            return false;
         }
         *to = byte.to_ascii_lowercase();
         last = byte;
@@ -50,10 +59,10 @@ pub(super) fn plain(address: &[u8]) -> Option<Email> {
     room[at] = b'@';
     // `last` stays on a dot for an empty local part and for one that ends with a dot.
     if last == b'.' || !plain_domain(domain, &mut room[at + 1..]) {
-        return None;
+        return false;
     }
     form.set_len(address.len());
-    Some(form)
+    true
 }
 
 /// Writes `domain` in lower case; false when a label is not plainly letters, digits and inner hyphens.

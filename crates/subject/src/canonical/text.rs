@@ -62,6 +62,18 @@ impl<const N: usize> Form<N> {
     }
 }
 
+impl Phone {
+    /// Writes `len` octets as little-endian words; the lowest octet of the first gives way to the identity.
+    #[inline]
+    pub(crate) fn set_words(&mut self, identity: Identity, words: [u64; 2], len: usize) {
+        debug_assert!(len < 16);
+        let first = words[0] & !0xff | identity.number() as u64;
+        self.bytes[..8].copy_from_slice(&first.to_le_bytes());
+        self.bytes[8..16].copy_from_slice(&words[1].to_le_bytes());
+        self.end = 1 + len;
+    }
+}
+
 impl<const N: usize> fmt::Debug for Form<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(REDACTED)
