@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What the tests of the whole share: people and opt-outs from a seed, a plain model of who must receive what, the suite
+//! that both logs pass, and services as processes of their own.
+#![allow(clippy::missing_panics_doc, reason = "in tests a panic is how a promise is seen broken")]
+
+pub mod embedded;
+pub mod kafka;
+pub mod people;
+pub mod process;
+pub mod suite;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The `tamis` binary of this build, built if it is not there yet.
+#[must_use]
+pub fn tamis_bin() -> PathBuf {
+    static BIN: OnceLock<PathBuf> = OnceLock::new();
+    BIN.get_or_init(|| {
+        let cargo = option_env!("CARGO").unwrap_or("cargo");
+        let built = Command::new(cargo).args(["build", "--quiet", "--package", "tamis"]).status();
+        assert!(built.is_ok_and(|status| status.success()), "the binary builds");
+        // A test runs from <target>/<profile>/deps.
+        let test = std::env::current_exe().expect("a test has a path");
+        let target = test.ancestors().nth(3).expect("a test is built into target/<profile>/deps");
+        target.join("debug").join("tamis")
+    })
+    .clone()
+}

@@ -33,7 +33,11 @@ pub fn recipient(channel: Channel, n: u64) -> proto::Recipient {
     let mut recipient = proto::Recipient { contact: format!("crm-{n}"), ..Default::default() };
     match channel {
         Channel::Sms | Channel::Voice | Channel::Fax => {
-            recipient.address = if n % 3 == 0 { format!("06 12 {:02} {:02} {:02}", n / 10_000 % 100, n / 100 % 100, n % 100) } else { format!("+33612{n:06}") };
+            recipient.address = if n % 3 == 0 {
+                format!("06 12 {:02} {:02} {:02}", n / 10_000 % 100, n / 100 % 100, n % 100)
+            } else {
+                format!("+33612{n:06}")
+            };
         }
         Channel::Email => recipient.address = format!("Person.{n}@Example.ORG"),
         Channel::Mail => {
@@ -65,7 +69,14 @@ fn kind(channel: Channel) -> u8 {
 
 impl OptOuts {
     /// Person `n` opts out with `tenant`, of the channel or of every one.
-    pub fn add(&mut self, address_of: Channel, n: u64, tenant: &str, channel: Option<Channel>, reason: Reason) {
+    pub fn add(
+        &mut self,
+        address_of: Channel,
+        n: u64,
+        tenant: &str,
+        channel: Option<Channel>,
+        reason: Reason,
+    ) {
         let key = (kind(address_of), n, tenant.to_owned());
         self.0.entry(key).or_default().insert((channel.map(|c| c as u8), reason));
     }
@@ -85,11 +96,25 @@ impl OptOuts {
 
 /// The record for such an opt-out.
 #[must_use]
-pub fn record(subjects: &Subjects, address_of: Channel, n: u64, tenant: &str, channel: Option<Channel>, reason: RecordReason) -> Record {
+pub fn record(
+    subjects: &Subjects,
+    address_of: Channel,
+    n: u64,
+    tenant: &str,
+    channel: Option<Channel>,
+    reason: RecordReason,
+) -> Record {
     let who = recipient(address_of, n);
     let (subject, identity) = match (&who.postal, address_of) {
         (Some(p), _) => (
-            subjects.postal(&Postal { name: &p.name, street: &p.street, extra: &p.extra, postal_code: &p.postal_code, city: &p.city, country: &p.country }),
+            subjects.postal(&Postal {
+                name: &p.name,
+                street: &p.street,
+                extra: &p.extra,
+                postal_code: &p.postal_code,
+                city: &p.city,
+                country: &p.country,
+            }),
             tamis_campaign::Identity::Postal,
         ),
         (None, Channel::Email) => (subjects.email(&who.address), tamis_campaign::Identity::Email),

@@ -22,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The key that the tests' subjects are made with.
 #[must_use]
 pub fn subjects() -> Subjects {
-    Subjects::new(&Key::generate().expect("the system has random bytes"), Region::parse("FR").expect("FR is a region"))
+    Subjects::new(
+        &Key::generate().expect("the system has random bytes"),
+        Region::parse("FR").expect("FR is a region"),
+    )
 }
 
 /// A running service on `bus`, ready.
@@ -32,8 +35,9 @@ pub fn subjects() -> Subjects {
 pub fn start<B: Bus>(bus: &Arc<B>, subjects: &Subjects, workers: u16) -> (Running, Health) {
     let health = Health::new();
     let options = Options { workers, ..Options::default() };
-    let running = tamis_pipeline::start(bus.clone(), subjects.clone(), options, Metrics::detached(), health.clone())
-        .expect("the service starts");
+    let running =
+        tamis_pipeline::start(bus.clone(), subjects.clone(), options, Metrics::detached(), health.clone())
+            .expect("the service starts");
     wait("the service is ready", || health.is_ready());
     (running, health)
 }
@@ -76,7 +80,11 @@ pub fn send(scheduler: &dyn Scheduler, jobs: &[proto::SendJob]) {
     let (done, acked) = mpsc::channel();
     for job in jobs {
         let done = done.clone();
-        scheduler.submit(&job.job_id, job.encode_to_vec(), Box::new(move |result| drop(done.send(result.map(drop)))));
+        scheduler.submit(
+            &job.job_id,
+            job.encode_to_vec(),
+            Box::new(move |result| drop(done.send(result.map(drop)))),
+        );
     }
     for _ in jobs {
         acked.recv_timeout(PATIENCE).expect("the log answers").expect("the log takes jobs");
@@ -135,7 +143,12 @@ pub fn books_close(outcomes: &[proto::JobOutcome], jobs: usize) {
         let suppressed: u32 = o.suppressed.iter().map(|s| s.count).sum();
         let rejected: u32 = o.rejected.iter().map(|r| r.count).sum();
         let deferred: u32 = o.deferred.iter().map(|d| d.count).sum();
-        assert_eq!(o.recipients_in, o.forwarded + suppressed + rejected + deferred, "the books of {} close", o.job_id);
+        assert_eq!(
+            o.recipients_in,
+            o.forwarded + suppressed + rejected + deferred,
+            "the books of {} close",
+            o.job_id
+        );
     }
 }
 
@@ -156,7 +169,8 @@ pub fn campaign(subjects: &Subjects, seed: u64, count: usize) -> Campaign {
     let mut dice = Dice::new(seed);
     let mut opt_outs = OptOuts::default();
     let mut records = Vec::new();
-    let reasons = [RecordReason::Unsubscribed, RecordReason::Erased, RecordReason::HardBounce, RecordReason::StopReply];
+    let reasons =
+        [RecordReason::Unsubscribed, RecordReason::Erased, RecordReason::HardBounce, RecordReason::StopReply];
     for _ in 0..600 {
         let address_of = Channel::ALL[dice.roll(5) as usize];
         let reason = reasons[dice.roll(4) as usize];
@@ -205,7 +219,11 @@ pub fn exactly_the_right_people_arrive<B: Bus>(bus: &Arc<B>, seed: u64) {
     let (arrivals, outcomes) = collect(&**bus, "suite", campaign.jobs.len());
     assert!(running.drain(Duration::from_secs(15)), "it drains");
     books_close(&outcomes, campaign.jobs.len());
-    assert!(outcomes.iter().all(|o| o.verdict == Verdict::Routed.number() || o.verdict == Verdict::Empty.number()));
+    assert!(
+        outcomes
+            .iter()
+            .all(|o| o.verdict == Verdict::Routed.number() || o.verdict == Verdict::Empty.number())
+    );
     same(&arrivals, &campaign.expected);
 }
 
@@ -251,9 +269,16 @@ pub fn an_acked_opt_out_counts_for_the_very_next_job<B: Bus>(bus: &Arc<B>, times
             let (recorder, scheduler, subjects) = (&recorder, &scheduler, &subjects);
             scope.spawn(move || {
                 for n in (lane..times).step_by(lanes as usize) {
-                    let record = people::record(subjects, Channel::Sms, n, "acme", None, RecordReason::Unsubscribed);
+                    let record =
+                        people::record(subjects, Channel::Sms, n, "acme", None, RecordReason::Unsubscribed);
                     opt_out(&**recorder, &[record]);
-                    let job = people::job(&format!("after-{n}"), "acme", Channel::Sms, Purpose::Marketing, &[n, 900_000 + n]);
+                    let job = people::job(
+                        &format!("after-{n}"),
+                        "acme",
+                        Channel::Sms,
+                        Purpose::Marketing,
+                        &[n, 900_000 + n],
+                    );
                     send(scheduler, &[job]);
                 }
             });
@@ -289,7 +314,10 @@ pub fn what_is_no_job_becomes_a_dead_letter_and_stops_nothing<B: Bus>(bus: &Arc<
     let mut tail = bus.tail(TailTopic::DeadLetters, "suite", true).expect("dead letters can be read");
     wait("three dead letters", || {
         tail.poll(Duration::from_millis(100), 100, &mut |r| {
-            letters.push((r.key.to_vec(), proto::DeadLetter::decode(r.value).expect("dead letters are well-formed")));
+            letters.push((
+                r.key.to_vec(),
+                proto::DeadLetter::decode(r.value).expect("dead letters are well-formed"),
+            ));
         })
         .expect("dead letters can be read");
         letters.len() >= 3

@@ -36,7 +36,9 @@ fn g5_it_holds_while_the_broker_stands_still_and_goes_on_by_itself() {
     suite::wait("it goes on by itself", || service.ready() && service.metric("tamis_holding") == Some(0.0));
 
     let jobs: Vec<_> = (0..50)
-        .map(|i| people::job(&format!("after-{i}"), "acme", Channel::Sms, Purpose::Marketing, &[i, i + 1_000]))
+        .map(|i| {
+            people::job(&format!("after-{i}"), "acme", Channel::Sms, Purpose::Marketing, &[i, i + 1_000])
+        })
         .collect();
     suite::send(&bus.scheduler().expect("jobs can be sent"), &jobs);
     let (arrivals, outcomes) = suite::collect(&*bus, "checker", 50);

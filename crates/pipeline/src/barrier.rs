@@ -84,7 +84,9 @@ impl<E: EndOffsets> Barrier<E> {
         let first = match self.asks.recv_timeout(IDLE_EVERY) {
             Ok(ask) => ask,
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => return Ok(Vec::new()),
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return Err(crossbeam_channel::RecvError),
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
+                return Err(crossbeam_channel::RecvError);
+            }
         };
         Ok(std::iter::once(first).chain(self.asks.try_iter()).collect())
     }

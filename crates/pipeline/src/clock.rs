@@ -16,7 +16,9 @@ pub(crate) fn monotonic_ms() -> Millis {
 
 /// Unix time in milliseconds.
 pub(crate) fn unix_ms() -> UnixMs {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Times a stage, for its histogram.

@@ -17,12 +17,20 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`Fault::Abort`] when it must not or could not be committed, [`Fault::Replace`] when nobody knows.
-pub(crate) fn commit<L: Ledger>(ledger: &mut L, fresh_until: Millis, cancel: &AtomicBool) -> Result<(), Fault> {
+pub(crate) fn commit<L: Ledger>(
+    ledger: &mut L,
+    fresh_until: Millis,
+    cancel: &AtomicBool,
+) -> Result<(), Fault> {
     if cancel.swap(false, Ordering::AcqRel) {
         return Err(Fault::Abort(Error::new("commit batch", Blame::Internal, "partitions were taken back")));
     }
     if monotonic_ms() > fresh_until {
-        return Err(Fault::Abort(Error::new("commit batch", Blame::Unreachable, "its view of the filter is too old")));
+        return Err(Fault::Abort(Error::new(
+            "commit batch",
+            Blame::Unreachable,
+            "its view of the filter is too old",
+        )));
     }
     ledger.commit(COMMIT_TIMEOUT)
 }

@@ -371,7 +371,8 @@ impl Control {
                 if now >= *probe_at {
                     let ticket = self.ticket();
                     // An answer that never comes is asked for again.
-                    self.hold = Hold::Probing { probe_at: now + self.limits.patience_ms, asked: Some(ticket) };
+                    self.hold =
+                        Hold::Probing { probe_at: now + self.limits.patience_ms, asked: Some(ticket) };
                     calls.push(Call::AskEnd(ticket));
                 }
             }

@@ -144,7 +144,8 @@ impl<B: Bus> Follow<B> {
             for (_, _, step) in steps {
                 if let Step::Apply(record, recorded_at_ms) = step {
                     #[expect(clippy::cast_precision_loss, reason = "a latency in seconds")]
-                    self.metrics.optout_effective_seconds(record.source, (now - recorded_at_ms).max(0) as f64 / 1e3);
+                    self.metrics
+                        .optout_effective_seconds(record.source, (now - recorded_at_ms).max(0) as f64 / 1e3);
                 }
             }
             let index = self.filter.read();

@@ -8,15 +8,21 @@ use tamis_telemetry::{Check, Health, Metrics};
 pub(crate) struct Holding {
     workers: AtomicU64,
     log_silent: AtomicBool,
+    loading: AtomicBool,
     metrics: Metrics,
     health: Health,
 }
 
 impl Holding {
     pub(crate) fn new(metrics: Metrics, health: Health) -> Self {
-        let holding =
-            Self { workers: AtomicU64::new(0), log_silent: AtomicBool::new(false), metrics, health };
-        holding.tell(true);
+        let holding = Self {
+            workers: AtomicU64::new(0),
+            log_silent: AtomicBool::new(false),
+            loading: AtomicBool::new(true),
+            metrics,
+            health,
+        };
+        holding.tell();
         holding
     }
 
@@ -35,7 +41,13 @@ impl Holding {
                 tracing::info!(worker, "worker goes on");
             }
         }
-        self.tell(false);
+        self.tell();
+    }
+
+    /// The filter is loaded and the workers have joined.
+    pub(crate) fn loaded(&self) {
+        self.loading.store(false, Ordering::Release);
+        self.tell();
     }
 
     /// The suppression log does not answer, or the filter does not come after it.
@@ -46,12 +58,14 @@ impl Holding {
             } else {
                 tracing::info!("suppression log answers again");
             }
-            self.tell(false);
+            self.tell();
         }
     }
 
-    fn tell(&self, loading: bool) {
-        let holds = loading || self.workers.load(Ordering::Acquire) != 0 || self.log_silent.load(Ordering::Acquire);
+    fn tell(&self) {
+        let holds = self.loading.load(Ordering::Acquire)
+            || self.workers.load(Ordering::Acquire) != 0
+            || self.log_silent.load(Ordering::Acquire);
         self.metrics.holding(holds);
         let detail = if holds { "holding: the filter is behind or its log cannot be asked" } else { "fresh" };
         self.health.set(Check::Freshness, !holds, detail);

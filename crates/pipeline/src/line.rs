@@ -1,10 +1,92 @@
-//! The middle of the line: view → sieve → splice, for a whole batch, under one view of the filter. No I/O.
+//! The middle of the line: view → sieve → splice, for a whole batch, under one view of the filter. No I/O, no clock.
 
 use std::collections::BTreeMap;
 
-use tamis_bus::{JobRecord, OutRecord, OutTopic, Outgoing, Partition};
-use tamis_campaign::{Channel, UnixMs, Verdict};
-use tamis_sieve::{Decision, Sieve};
+use tamis_bus::{JobRecord, Outgoing, Partition};
+use tamis_campaign::UnixMs;
+use tamis_sieve::Sieve;
 use tamis_subject::Subjects;
 use tamis_suppression::Index;
-use tamis_telemetry::{Metrics, Stage};
+use tamis_wire::{Parts, Spans};
+
+use crate::splice::OutcomesByPartition;
+use crate::tally::Tally;
+use crate::{Options, sieve, splice, view};
+
+/// One view of the filter at one moment: all that a decision may depend on besides the job.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight<'i> {
+    pub(crate) index: &'i Index,
+    pub(crate) now_ms: UnixMs,
+}
+
+/// What a worker decides with; its memory is reused from batch to batch.
+pub(crate) struct Line {
+    sieve: Sieve,
+    spans: Spans,
+    parts: Parts,
+    outcomes: OutcomesByPartition,
+    offsets: BTreeMap<Partition, i64>,
+    jobs_topic: String,
+    max_message_bytes: usize,
+}
+
+impl Line {
+    pub(crate) fn new(subjects: Subjects, options: &Options) -> Self {
+        Self {
+            sieve: Sieve::new(subjects),
+            spans: Spans::new(),
+            parts: Parts::default(),
+            outcomes: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            jobs_topic: options.jobs_topic.clone(),
+            max_message_bytes: options.max_message_bytes,
+        }
+    }
+
+    /// Passes a batch: what goes out is appended to `outgoing`, with the offsets that are done by it.
+    pub(crate) fn pass<'a>(
+        &mut self,
+        records: impl Iterator<Item = JobRecord<'a>>,
+        sight: Sight<'_>,
+        outgoing: &mut Outgoing,
+    ) -> Tally {
+        outgoing.clear();
+        outgoing.decided_at_ms = sight.now_ms;
+        self.offsets.clear();
+        let mut tally = Tally::default();
+        for record in records {
+            self.pass_one(&record, sight, outgoing, &mut tally);
+            // Computed from what is in the batch, never asked of the reader, which may be ahead (G4).
+            self.offsets.insert(record.partition, record.offset + 1);
+        }
+        splice::flush_all(&mut self.outcomes, outgoing);
+        outgoing.offsets.extend(self.offsets.iter().map(|(partition, next)| (*partition, *next)));
+        tally
+    }
+
+    fn pass_one(
+        &mut self,
+        record: &JobRecord<'_>,
+        sight: Sight<'_>,
+        outgoing: &mut Outgoing,
+        tally: &mut Tally,
+    ) {
+        tally.entered(record.timestamp_ms);
+        let job = match view::view(record, &mut self.spans) {
+            Ok(job) => job,
+            Err(why) => {
+                view::bury(record, why, &self.jobs_topic, sight.now_ms, outgoing);
+                tally.dead_letter(why.code.as_str());
+                return;
+            }
+        };
+        let (sieve, parts, spans) = (&mut self.sieve, &mut self.parts, &self.spans);
+        let decision = sieve::decide(sieve, (parts, self.max_message_bytes), &job, record, spans, sight);
+        if decision.forwarded > 0 {
+            splice::deliver(&job, record, spans, &decision, parts, sight, outgoing);
+        }
+        splice::account(&job, record, &decision, sight, &mut self.outcomes, outgoing);
+        tally.job(&job, &decision, record.value.map_or(0, <[u8]>::len) as u64);
+    }
+}

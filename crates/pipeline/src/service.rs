@@ -98,7 +98,17 @@ pub fn start<B: Bus>(
         };
         move || barrier.run()
     }));
-    let crew = Crew { bus: bus.clone(), subjects: subjects.clone(), options: Arc::new(options), metrics: metrics.clone(), filter: filter.clone(), asks, holding, group, state: state.clone() };
+    let crew = Crew {
+        bus: bus.clone(),
+        subjects: subjects.clone(),
+        options: Arc::new(options),
+        metrics: metrics.clone(),
+        filter: filter.clone(),
+        asks,
+        holding,
+        group,
+        state: state.clone(),
+    };
     threads.push(spawn("follow", {
         let follow = Follow {
             bus,

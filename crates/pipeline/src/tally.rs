@@ -1,8 +1,9 @@
 //! The books of one batch, counted when it is committed.
 
-use tamis_bus::Positions;
 use tamis_campaign::{Channel, Reason, RejectReason, UnixMs, Verdict};
+use tamis_sieve::Decision;
 use tamis_telemetry::{Metrics, Outcome};
+use tamis_wire::JobView;
 
 /// Timestamps kept of a batch for the end-to-end histogram: a sample, evenly spread.
 const SAMPLE: usize = 64;
@@ -12,7 +13,6 @@ const SAMPLE: usize = 64;
 struct Books {
     jobs: [u64; Verdict::ALL.len()],
     bytes: u64,
-    recipients_in: u64,
     forwarded: u64,
     suppressed: [u64; Reason::ALL.len()],
     rejected: [u64; RejectReason::ALL.len()],
@@ -26,23 +26,28 @@ pub(crate) struct Tally {
     dead_letters: Vec<&'static str>,
     timestamps: Vec<UnixMs>,
     seen: usize,
+    /// Jobs whose books did not close (G6); must stay 0.
+    unaccounted: u64,
 }
 
 impl Tally {
-    /// Books a job that was read.
-    pub(crate) fn job(&mut self, channel: Channel, decision: &Decision<'_>, bytes: u64) {
-        let books = &mut self.channels[index(channel)];
+    /// Books a job that was read. One of no channel has no row; its outcome says so.
+    pub(crate) fn job(&mut self, job: &JobView<'_>, decision: &Decision<'_>, bytes: u64) {
+        if !decision.books_close() {
+            self.unaccounted += 1;
+        }
+        let Some(channel) = job.channel else { return };
+        let books = &mut self.channels[channel as usize - 1];
         books.jobs[decision.verdict as usize - 1] += 1;
         books.bytes += bytes;
-        books.recipients_in += u64::from(decision.recipients_in);
         books.forwarded += u64::from(decision.forwarded);
-        for (reason, places) in decision.suppressed() {
-            books.suppressed[reason as usize - 1] += places.len();
+        for (reason, count, _) in decision.suppressed() {
+            books.suppressed[reason as usize - 1] += u64::from(count);
         }
-        for (reason, places) in decision.rejected() {
-            books.rejected[reason as usize - 1] += places.len();
+        for (reason, count, _) in decision.rejected() {
+            books.rejected[reason as usize - 1] += u64::from(count);
         }
-        books.deferred += decision.deferred().map_or(0, |(_, places)| places.len());
+        books.deferred += decision.deferred().map_or(0, |(_, count, _)| u64::from(count));
     }
 
     /// Books a record that could not be read as a job.
@@ -82,6 +87,7 @@ impl Tally {
             }
             metrics.recipients(channel, Outcome::Deferred, books.deferred);
         }
+        metrics.lost("sieve", self.unaccounted);
         for code in &self.dead_letters {
             metrics.dead_letter(code);
         }
@@ -89,10 +95,6 @@ impl Tally {
             metrics.end_to_end_seconds(seconds(committed_at_ms - entered));
         }
     }
-}
-
-fn index(channel: Channel) -> usize {
-    channel as usize - 1
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a latency in seconds")]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use tamis_bus::{Batch, Bus, Jobs, Outgoing, Polled, Positions};
+use tamis_bus::{Batch, Jobs, Outgoing, Polled, Positions};
 use tamis_telemetry::{Metrics, Stage};
 
 use crate::Options;
@@ -15,7 +15,7 @@ use crate::control::{Call, Control, Input, Wrote};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::holding::Holding;
-use crate::line::Line;
+use crate::line::{Line, Sight};
 use crate::produce::Order;
 use crate::read;
 use crate::tally::Tally;
@@ -95,7 +95,11 @@ impl Worker {
                     }
                     Call::Drop => hand.drop_batch(),
                     Call::Assign(partitions) => {
-                        tracing::info!(worker = self.id, partitions = partitions.len(), "partitions assigned");
+                        tracing::info!(
+                            worker = self.id,
+                            partitions = partitions.len(),
+                            "partitions assigned"
+                        );
                         self.succeeded("assign", jobs.assign(&partitions));
                     }
                     Call::Unassign => {
@@ -176,7 +180,7 @@ impl Worker {
         let mut outgoing = hand.spare.pop().unwrap_or_default();
         let tally = {
             let index = self.filter.read();
-            self.line.pass(batch.records(), &index, unix_ms(), &mut outgoing)
+            self.line.pass(batch.records(), Sight { index: &index, now_ms: unix_ms() }, &mut outgoing)
         };
         drop(batch);
         self.metrics.consumer_lag(hand.jobs.lag_records(), tally.age_of_newest_s(unix_ms()));

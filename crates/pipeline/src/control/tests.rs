@@ -173,12 +173,17 @@ impl World {
             assert!(rounds < 100, "the control never comes to rest");
             match call {
                 Call::Assign(_) => self.read = self.committed,
-                Call::Unassign => assert!(self.writing.is_none(), "no transaction is open when partitions go"),
+                Call::Unassign => {
+                    assert!(self.writing.is_none(), "no transaction is open when partitions go")
+                }
                 Call::Drop => self.batch = None,
                 Call::AskEnd(ticket) => self.asked = Some(ticket),
                 Call::Decide => {
                     let batch = self.batch.as_mut().expect("there is a batch to decide");
-                    assert!(self.filter >= batch.log_end_when_read, "G1: the filter knows what was acked before");
+                    assert!(
+                        self.filter >= batch.log_end_when_read,
+                        "G1: the filter knows what was acked before"
+                    );
                     batch.decided = true;
                     calls = self.control.on(self.now, Input::Decided);
                 }
@@ -195,14 +200,14 @@ impl World {
                     self.replacing = true;
                 }
                 Call::Rewind => {
-                    let well = fate % 5 != 0;
+                    let well = !fate.is_multiple_of(5);
                     if well {
                         self.read = self.committed;
                     }
                     calls = self.control.on(self.now, Input::Rewound(well));
                 }
                 Call::Poll { read, .. } => {
-                    if read && fate % 3 != 0 {
+                    if read && !fate.is_multiple_of(3) {
                         assert!(self.batch.is_none());
                         let next = self.read + 1 + i64::from(fate % 4);
                         self.batch = Some(Batch {
@@ -234,7 +239,7 @@ impl World {
             }
             2 => match self.asked.take() {
                 Some(ticket) => {
-                    let end = (fate % 4 != 0).then(|| at(self.log_end));
+                    let end = (!fate.is_multiple_of(4)).then(|| at(self.log_end));
                     Input::End { ticket, asked_at: self.now, end }
                 }
                 None => Input::Tick,
@@ -257,10 +262,10 @@ impl World {
             },
             5 if self.replacing => {
                 self.replacing = false;
-                self.open = fate % 3 != 0;
+                self.open = !fate.is_multiple_of(3);
                 Input::Replaced(self.open)
             }
-            6 if fate % 4 == 0 => Input::Revoked,
+            6 if fate.is_multiple_of(4) => Input::Revoked,
             7 if self.writing.is_none() => Input::Assigned(vec![0]),
             _ => Input::Tick,
         };
