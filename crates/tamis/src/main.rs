@@ -1,1 +1,24 @@
-fn main() {}
+//! `tamis`: routes campaigns to their channels and honours opt-outs. See `tamis --help`.
+
+mod cli;
+mod commands;
+mod context;
+mod demo;
+mod exit_code;
+mod job_json;
+mod mask;
+mod output;
+
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    let cli = cli::Cli::parse();
+    match cli.run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_pipe() => std::process::ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(format!("error: {failure}"));
+            std::process::ExitCode::from(failure.code())
+        }
+    }
+}

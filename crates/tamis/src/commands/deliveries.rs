@@ -1,0 +1,101 @@
+//! `tamis deliveries tail`: what a gateway reads.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tamis_campaign::Channel;
+use tamis_wire::Message as _;
+use tamis_wire::proto::campaign::v1::Delivery;
+
+use crate::cli::Global;
+use crate::context::{self, Context, TailAsk};
+use crate::exit_code::Outcome;
+use crate::{job_json, output};
+
+/// Read deliveries as a gateway would.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Deliveries {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print deliveries as they come; people are masked and content is left out unless --reveal.
+    #[command(after_help = "Example:\n  tamis deliveries tail --channel sms --from-beginning --idle-exit 5s")]
+    Tail(TailArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TailArgs {
+    /// The channel.
+    #[arg(long, value_parser = context::channel)]
+    channel: Channel,
+    /// The reader's name: what it has read is remembered under it.
+    #[arg(long, default_value = "tamis-tail")]
+    group: String,
+    /// Begin at the oldest delivery if this group has not read before.
+    #[arg(long)]
+    from_beginning: bool,
+    /// End after so many.
+    #[arg(long, value_name = "N")]
+    max: Option<u64>,
+    /// End when nothing came for so long.
+    #[arg(long, value_name = "TIME", value_parser = context::duration)]
+    idle_exit: Option<Duration>,
+    /// Show people and content.
+    #[arg(long)]
+    reveal: bool,
+}
+
+impl Deliveries {
+    pub(crate) fn run(self, global: &Global) -> Outcome {
+        let Command::Tail(args) = self.command;
+        let context = Context::open(global)?;
+        let ask = TailAsk {
+            channel: args.channel,
+            group: args.group,
+            from_beginning: args.from_beginning,
+            max: args.max,
+            idle_exit: args.idle_exit,
+        };
+        context.tail(&ask, &mut |value| match Delivery::decode(value) {
+            Ok(delivery) => {
+                let shown = job_json::delivery(&delivery, args.reveal);
+                if global.json { output::json(&shown) } else { output::line(in_words(&shown)) }
+            }
+            Err(_) => {
+                output::note("a delivery that can't be read was passed over");
+                Ok(())
+            }
+        })
+    }
+}
+
+/// A delivery in a few lines, from its JSON: so that both show the same.
+fn in_words(shown: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let stamp = &shown["stamp"];
+    let recipients = shown["recipients"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut lines = format!(
+        "{}  {}  {}  {} of {} recipients  part {}/{}  gateway {}",
+        text(&shown["job_id"]),
+        text(&shown["tenant"]),
+        text(&shown["channel"]),
+        recipients.len(),
+        stamp["recipients_in"],
+        stamp["part"],
+        stamp["parts"],
+        text(&stamp["gateway"]),
+    );
+    for one in recipients {
+        let mut parts = vec![text(&one["address"]), text(&one["contact"])];
+        for name in ["name", "street", "extra", "postal_code", "city", "country"] {
+            parts.push(text(&one["postal"][name]));
+        }
+        parts.retain(|part| !part.is_empty());
+        lines.push_str("\n  ");
+        lines.push_str(&parts.join("  "));
+    }
+    lines
+}
