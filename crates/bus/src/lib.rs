@@ -12,8 +12,8 @@ pub mod kafka;
 
 pub use error::{Blame, Error, Fault};
 pub use types::{
-    ContentTopic, JobRecord, KeyedRecord, LogRecord, OutRecord, OutTopic, Outgoing, Partition, Polled, Positions,
-    ReadLimits, TailRecord, TailTopic,
+    ContentTopic, JobRecord, KeyedRecord, LogRecord, OutRecord, OutTopic, Outgoing, Partition, Polled,
+    Positions, ReadLimits, TailRecord, TailTopic,
 };
 
 use std::time::Duration;
@@ -185,7 +185,12 @@ pub trait Follower: Send {
     ///
     /// # Errors
     /// When the log reports an error that does not pass by itself.
-    fn poll(&mut self, wait: Duration, most: usize, each: &mut dyn FnMut(LogRecord<'_>)) -> Result<usize, Error>;
+    fn poll(
+        &mut self,
+        wait: Duration,
+        most: usize,
+        each: &mut dyn FnMut(LogRecord<'_>),
+    ) -> Result<usize, Error>;
 }
 
 /// Writes suppression records durably; never in a transaction.
@@ -212,7 +217,12 @@ pub trait Tail: Send {
     ///
     /// # Errors
     /// When the log reports an error that does not pass by itself.
-    fn poll(&mut self, wait: Duration, most: usize, each: &mut dyn FnMut(TailRecord<'_>)) -> Result<usize, Error>;
+    fn poll(
+        &mut self,
+        wait: Duration,
+        most: usize,
+        each: &mut dyn FnMut(TailRecord<'_>),
+    ) -> Result<usize, Error>;
 
     /// Commits, for the group, everything handed on so far.
     ///

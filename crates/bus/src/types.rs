@@ -44,7 +44,12 @@ impl Positions {
     /// How many records `self` is behind `other`, over all partitions.
     #[must_use]
     pub fn behind(&self, other: &Self) -> u64 {
-        other.0.iter().zip(&self.0).map(|(there, here)| there.saturating_sub(*here).max(0).unsigned_abs()).sum()
+        other
+            .0
+            .iter()
+            .zip(&self.0)
+            .map(|(there, here)| there.saturating_sub(*here).max(0).unsigned_abs())
+            .sum()
     }
 }
 

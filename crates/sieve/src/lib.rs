@@ -10,9 +10,7 @@ pub use decision::Decision;
 
 use decision::Groups;
 use repeats::Repeats;
-use tamis_campaign::{
-    Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict,
-};
+use tamis_campaign::{Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict};
 use tamis_subject::{Invalid, Subject, Subjects};
 use tamis_suppression::{Index, Selection};
 use tamis_wire::{JobView, RecipientView, RefusalView, Span};
@@ -142,7 +140,8 @@ impl Sieve {
             Invalid::NotAnAddress => RejectReason::InvalidAddress,
         })?;
         let contact = recipient.contact();
-        let contact = (with_contact && !contact.is_empty()).then(|| self.subjects.contact(job.tenant, contact));
+        let contact =
+            (with_contact && !contact.is_empty()).then(|| self.subjects.contact(job.tenant, contact));
         Ok(Known { rejected: None, address, contact })
     }
 
@@ -198,7 +197,9 @@ fn admit(job: &JobView<'_>, recipients: usize) -> Result<Channel, RefusalView> {
         return Err(RefusalView {
             code: RefusalCode::TooManyRecipients,
             rule: "limit of a SendJob",
-            message: format!("field 15: {recipients} recipients, at most {RECIPIENTS_MAX} go in a job: send several"),
+            message: format!(
+                "field 15: {recipients} recipients, at most {RECIPIENTS_MAX} go in a job: send several"
+            ),
         });
     }
     job.channel.ok_or_else(|| bad(4, "no such channel"))

@@ -36,10 +36,10 @@ impl Repeats {
         let bytes = subject.as_bytes();
         // Other bits than the dictionary's hash, though either would do.
         #[expect(clippy::cast_possible_truncation, reason = "any bits do")]
-        let mut at =
-            u64::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]])
-                as usize
-                & self.mask;
+        let mut at = u64::from_le_bytes([
+            bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15],
+        ]) as usize
+            & self.mask;
         loop {
             let (stamp, other) = self.slots[at];
             if stamp != self.stamp {

@@ -208,7 +208,9 @@ impl Index {
         const ID: usize = size_of::<(Subject, Id)>() + 1;
         const RECORD: usize = size_of::<(Id, Detail)>() + 1;
         const BIT: usize = 2;
-        self.ids.capacity() * ID + self.records * (RECORD * 8 / 7 + BIT) + self.slots.len() * size_of::<Slot>()
+        self.ids.capacity() * ID
+            + self.records * (RECORD * 8 / 7 + BIT)
+            + self.slots.len() * size_of::<Slot>()
     }
 
     #[inline]
@@ -236,7 +238,8 @@ impl Index {
         if let Some(id) = self.id(&subject) {
             return id;
         }
-        let id = Id::try_from(self.ids.len()).expect("four thousand million subjects do not fit this machine");
+        let id =
+            Id::try_from(self.ids.len()).expect("four thousand million subjects do not fit this machine");
         self.ids.insert_unique(hash(&subject), (subject, id), |(known, _)| hash(known));
         id
     }

@@ -59,6 +59,10 @@ impl<'i> Selection<'i> {
             return None;
         }
         let id = self.index.id(subject)?;
-        self.slots[..self.count].iter().flatten().find(|(_, slot)| slot.holds(id, now_ms)).map(|(reason, _)| *reason)
+        self.slots[..self.count]
+            .iter()
+            .flatten()
+            .find(|(_, slot)| slot.holds(id, now_ms))
+            .map(|(reason, _)| *reason)
     }
 }

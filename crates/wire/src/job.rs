@@ -100,7 +100,10 @@ impl<'a> JobView<'a> {
             let (number, field) = cursor.field().map_err(|(number, damage)| dead(number, damage.into()))?;
             if number == 15 {
                 let Value::Bytes(body) = field else { return Err(dead(15, DeadLetterCode::WrongWireType)) };
-                spans.push(span(start, cursor.at - body.len(), cursor.at).ok_or(dead(15, DeadLetterCode::Truncated))?);
+                spans.push(
+                    span(start, cursor.at - body.len(), cursor.at)
+                        .ok_or(dead(15, DeadLetterCode::Truncated))?,
+                );
             } else {
                 fields.take(number, field).map_err(|code| dead(number, code))?;
             }
@@ -111,7 +114,11 @@ impl<'a> JobView<'a> {
 
 /// Kafka's own limit on a record is 2 GiB, so that 32 bits are enough; checked all the same.
 fn span(start: usize, body: usize, end: usize) -> Option<Span> {
-    Some(Span { start: u32::try_from(start).ok()?, body: u32::try_from(body).ok()?, end: u32::try_from(end).ok()? })
+    Some(Span {
+        start: u32::try_from(start).ok()?,
+        body: u32::try_from(body).ok()?,
+        end: u32::try_from(end).ok()?,
+    })
 }
 
 impl<'a> Fields<'a> {

@@ -236,7 +236,8 @@ fn control(key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
         [CONTROL, KEY_CHECK, scheme @ ..] => {
             let scheme = <[u8; 4]>::try_from(scheme).map_err(|_| Unreadable::KeyMismatch)?;
             let raw = proto::SuppressionRecord::decode(value).map_err(|_| Unreadable::Malformed)?;
-            let value = <[u8; 16]>::try_from(&raw.subject[..]).map_err(|_| Unreadable::OutOfRange("subject"))?;
+            let value =
+                <[u8; 16]>::try_from(&raw.subject[..]).map_err(|_| Unreadable::OutOfRange("subject"))?;
             Ok(Entry::KeyCheck { scheme: u32::from_be_bytes(scheme), value })
         }
         _ => Err(Unreadable::KeyMismatch),

@@ -51,6 +51,12 @@ pub struct PartTooLarge {
 pub struct Parts(Vec<Range<u32>>);
 
 impl Parts {
+    /// The parts as planned last.
+    #[must_use]
+    pub fn ranges(&self) -> &[Range<u32>] {
+        &self.0
+    }
+
     /// Plans the parts of the job `value` so that none is larger than `bytes_max` with its stamp.
     ///
     /// # Errors
@@ -88,19 +94,17 @@ impl Parts {
     }
 }
 
-/// Appends part `part` of `parts`, which has the kept recipients with places in `places`, to `out`.
+/// Appends part `part` (from 1) of `parts`, which has the kept recipients with places in `places`, to `out`.
 ///
 /// What goes on is copied in the ranges that it came in: content and kept recipients are never decoded, and fields that
 /// tamis does not know pass. The stamp stands last.
-#[expect(clippy::too_many_arguments, reason = "a part of one job, seen from two sides")]
 pub fn splice(
     value: &[u8],
     spans: &[Span],
     kept: &[bool],
     places: &Range<u32>,
     stamp: &Stamp<'_>,
-    part: u32,
-    parts: u32,
+    (part, parts): (u32, u32),
     out: &mut Vec<u8>,
 ) {
     out.reserve(value.len() + stamp.bytes_max());
