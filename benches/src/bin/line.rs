@@ -1,0 +1,113 @@
+//! The whole line against a copy and against a plain rival, on a real Kafka. `cargo xtask bench line`
+//!
+//! Arguments: rounds (3). Contestants take turns within a round, so that what the machine does besides hits all.
+
+#![allow(clippy::print_stdout)]
+
+use anyhow::Result;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+use tamis_benches::machine::{describe, median, results};
+use tamis_benches::setting::{Progress, Setting};
+use tamis_benches::{people, plain, raw, tamis};
+
+/// People in the filter.
+const FILTER: u64 = 1_000_000;
+/// How long the contestants fill a batch, ms.
+const BATCH_MS: u64 = 100;
+
+const INTRODUCTION: &str = "\
+Each contestant reads every job from a Kafka topic and writes its result to another, in transactions with the
+offsets, with two workers; broker and contestant share the machine, the broker's data is in memory. Time runs from
+joining (clients not yet made, filter in memory) to the last offset committed. Contestants take turns; medians.
+
+- *copy*: the jobs as they are, tuned clients, reading on while committing; batches of 100 ms. The ceiling.
+- *plain*: prost, `HashSet<String>`, prost again; the same tuned clients, batches of 100 ms; no outcomes.
+- *tamis*: everything on: barrier, keyed subjects, reasons, outcomes; batches of 100 ms, and of 10 ms, its default.
+
+The filter has 1,000,000 records; 5 % of the recipients are in it.
+";
+
+struct Kind {
+    what: &'static str,
+    jobs: u64,
+    recipients: u64,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { what: "1,000 recipients", jobs: 20_000, recipients: 1_000 },
+    Kind { what: "1 recipient", jobs: 1_000_000, recipients: 1 },
+];
+
+const CONTESTANTS: [&str; 4] = ["copy", "plain", "tamis", "tamis, 10 ms"];
+
+fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<String>) -> Result<Duration> {
+    let progress = Progress::new(&setting.bootstrap(), group)?;
+    let fill = Duration::from_millis(BATCH_MS);
+    let begun = Instant::now();
+    match contestant {
+        0 => raw::run(setting, group, progress.ends(), fill)?,
+        1 => plain::run(setting, group, progress.ends(), fill, set)?,
+        _ => {
+            let batch_ms = if contestant == 2 { BATCH_MS } else { 10 };
+            let (running, begun) = tamis::start(setting.config(group), setting.subjects.clone(), batch_ms)?;
+            progress.wait()?;
+            let took = begun.elapsed();
+            tamis::stop(running)?;
+            return Ok(took);
+        }
+    }
+    progress.wait()?;
+    Ok(begun.elapsed())
+}
+
+fn measure(kind: &Kind, codec: &'static str, rounds: usize, set: &HashSet<String>) -> Result<String> {
+    let setting = Setting::new(codec)?;
+    setting.write_filter(FILTER)?;
+    let bytes = setting.write_jobs(kind.jobs, kind.recipients)?;
+    let mut rates: [Vec<f64>; CONTESTANTS.len()] = Default::default();
+    for round in 0..rounds {
+        for (at, name) in CONTESTANTS.iter().enumerate() {
+            let took = compete(&setting, at, &format!("group-{round}-{at}"), set)?.as_secs_f64();
+            println!("{}, {codec}, round {}: {name} {took:.2} s", kind.what, round + 1);
+            rates[at].push(kind.jobs as f64 / took);
+        }
+    }
+    let copy = median(&rates[0]);
+    let per_job = bytes as f64 / kind.jobs as f64;
+    let mut rows = String::new();
+    for (name, rates) in CONTESTANTS.iter().zip(&rates) {
+        let rate = median(rates);
+        let (least, most) = rates.iter().fold((f64::MAX, 0.0_f64), |(l, m), r| (l.min(*r), m.max(*r)));
+        writeln!(
+            rows,
+            "| {} ({per_job:.0} B), {codec} | {name} | {rate:.0} | {least:.0} to {most:.0} | {:.0} | {:.2} M | {:.2} |",
+            kind.what,
+            rate * per_job / 1e6,
+            rate * kind.recipients as f64 / 1e6,
+            rate / copy
+        )?;
+    }
+    Ok(rows)
+}
+
+fn main() -> Result<()> {
+    let rounds = std::env::args().nth(1).map_or(Ok(3), |rounds| rounds.parse())?;
+    let set: HashSet<String> = people::suppressed(FILTER).collect();
+    let mut table = "| jobs of | contestant | jobs/s | from, to | MB/s | recipients/s | of the copy |\n\
+                     |---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for kind in &KINDS {
+        for codec in ["none", "lz4"] {
+            table += &measure(kind, codec, rounds, &set)?;
+        }
+    }
+    let report = format!(
+        "# The line against a copy and a plain rival\n\n{INTRODUCTION}\n`cargo xtask bench line`, {rounds} rounds, {}.\n\n{table}",
+        describe()
+    );
+    println!("\n{report}");
+    std::fs::write(results("line"), report)?;
+    Ok(())
+}

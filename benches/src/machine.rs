@@ -1,0 +1,60 @@
+//! What a figure was taken on, and medians.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The median of `figures`; 0 of none.
+#[must_use]
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// Today, as in `2026-11-24`.
+#[must_use]
+pub fn today() -> String {
+    said("date", &["+%F"])
+}
+
+/// Date, commit, processor and cores, in a line.
+#[must_use]
+pub fn describe() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0);
+    format!(
+        "{}, commit {}, {} × {}, {} GiB of memory, load {} at the end",
+        today(),
+        said("git", &["rev-parse", "--short", "HEAD"]),
+        cores,
+        model.trim_start_matches([':', '\t', ' ']),
+        kib >> 20,
+        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or("unknown"),
+    )
+}
+
+/// Where figures are kept.
+#[must_use]
+pub fn results(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("results/{}-{name}.md", today()))
+}
+
+/// A line of `/proc/self/status` that is in KiB, in bytes.
+#[must_use]
+pub fn memory(line: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let value = status.lines().find_map(|found| found.strip_prefix(line));
+    value.and_then(|v| v.split_whitespace().nth(1).or_else(|| v.split_whitespace().next())).map_or(0, kib)
+}
+
+fn kib(number: &str) -> u64 {
+    number.parse::<u64>().unwrap_or(0) << 10
+}

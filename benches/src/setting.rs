@@ -1,0 +1,237 @@
+//! Broker, topics, the jobs that wait, the filter's records, and when a group has done with them.
+
+use anyhow::{Context as _, Result, ensure};
+use kafka_harness::{Broker, Options};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tamis_bus::kafka::{Config, Kafka, topics};
+use tamis_bus::{Bus as _, KeyedRecord, Recorder as _, Scheduler as _, topic_name};
+use tamis_campaign::{Identity, RecordReason, Source};
+use tamis_subject::{Key, Region, SCHEME, Subjects};
+use tamis_wire::record::{self, Record, Scope, State};
+
+use crate::people;
+
+/// How long anything may take before a bench gives up.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Partitions of every topic.
+pub const PARTITIONS: i32 = 8;
+/// What is written and not yet acknowledged while the topics are filled.
+const OUTSTANDING: usize = 20_000;
+/// Suppression records handed over together.
+const TOGETHER: usize = 1_000;
+
+/// A broker with its topics, in memory, for one kind of job.
+pub struct Setting {
+    broker: Broker,
+    codec: &'static str,
+    /// Makes the subjects that are in the filter.
+    pub subjects: Subjects,
+}
+
+impl Setting {
+    /// Starts a broker and makes the topics; `codec` is what every producer compresses with.
+    ///
+    /// # Errors
+    /// When there is no broker to be had.
+    pub fn new(codec: &'static str) -> Result<Self> {
+        let broker = Broker::start(&Options { heap_mb: 1_024, tmpfs: true, ..Options::default() })?;
+        let subjects = Subjects::new(&Key::generate()?, Region::parse("FR")?);
+        let setting = Self { broker, codec, subjects };
+        topics::apply(&setting.config("none"), PATIENCE)?;
+        Ok(setting)
+    }
+
+    /// `host:port`.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        self.broker.bootstrap()
+    }
+
+    /// What every producer compresses with.
+    #[must_use]
+    pub fn codec(&self) -> &'static str {
+        self.codec
+    }
+
+    /// The topics' names and clients' properties, for a group of its own.
+    #[must_use]
+    pub fn config(&self, group: &str) -> Config {
+        config(&self.bootstrap(), group, self.codec)
+    }
+
+    /// Writes `count` jobs of `recipients` each. Returns the bytes of their values.
+    ///
+    /// # Errors
+    /// When the broker takes one of them not.
+    pub fn write_jobs(&self, count: u64, recipients: u64) -> Result<u64> {
+        let scheduler = Kafka::new(self.config("writer"))?.scheduler()?;
+        let mut wait = Wait::new((8 << 20) / (40 * usize::try_from(recipients)? + 400));
+        let mut bytes = 0;
+        for at in 0..count {
+            let (id, value) = people::job(at, recipients);
+            bytes += value.len() as u64;
+            let acked = wait.one()?;
+            scheduler.submit(&id, value, Box::new(move |answer| acked(answer.is_ok())));
+        }
+        wait.all()?;
+        Ok(bytes)
+    }
+
+    /// Writes the first `count` people of the filter as opted out of the tenant's SMS.
+    ///
+    /// # Errors
+    /// When the broker takes one of them not.
+    pub fn write_filter(&self, count: u64) -> Result<()> {
+        let recorder = Kafka::new(self.config("writer"))?.recorder()?;
+        let mut wait = Wait::new(OUTSTANDING / TOGETHER);
+        let mut together = Vec::with_capacity(TOGETHER);
+        for number in people::suppressed(count) {
+            let subject = self.subjects.phone(&number).ok().context("a number of ours is none")?;
+            let record = Record {
+                subject,
+                identity: Identity::Phone,
+                scope: Scope::Tenant("acme".into()),
+                channel: None,
+                reason: RecordReason::Unsubscribed,
+                state: State::InForce,
+                effective_at_ms: 0,
+                expires_at_ms: 0,
+                source: Source::Import,
+                evidence: "".into(),
+                scheme: SCHEME,
+            };
+            together.push(KeyedRecord {
+                partition: record::partition_of(&subject, recorder.partitions()),
+                key: record::key(&record),
+                value: record::encode(&record),
+            });
+            if together.len() == TOGETHER {
+                let acked = wait.one()?;
+                let full = std::mem::replace(&mut together, Vec::with_capacity(TOGETHER));
+                recorder.submit(full, Box::new(move |answer| acked(answer.is_ok())));
+            }
+        }
+        let acked = wait.one()?;
+        recorder.submit(together, Box::new(move |answer| acked(answer.is_ok())));
+        wait.all()
+    }
+}
+
+/// The topics' names and clients' properties, the same for every contestant.
+#[must_use]
+pub fn config(bootstrap: &str, group: &str, codec: &str) -> Config {
+    // The group's second member is let in at the next heartbeat of the first: not in three seconds, the default.
+    let client = [("compression.type", codec), ("heartbeat.interval.ms", "100")];
+    Config {
+        prefix: "bench".to_owned(),
+        group: group.to_owned(),
+        instance: group.to_owned(),
+        client: client.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..Config::new(bootstrap)
+    }
+}
+
+/// The topic of the jobs.
+#[must_use]
+pub fn jobs_topic() -> String {
+    topic_name("bench", "send-jobs")
+}
+
+/// Bounds what is written and not yet acknowledged.
+struct Wait {
+    sender: mpsc::Sender<bool>,
+    receiver: mpsc::Receiver<bool>,
+    most: usize,
+    open: usize,
+}
+
+impl Wait {
+    fn new(most: usize) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        Self { sender, receiver, most: most.max(1), open: 0 }
+    }
+
+    fn one(&mut self) -> Result<impl FnOnce(bool) + Send + 'static> {
+        if self.open == self.most {
+            ensure!(self.receiver.recv_timeout(PATIENCE)?, "a record was not taken");
+            self.open -= 1;
+        }
+        self.open += 1;
+        let sender = self.sender.clone();
+        Ok(move |ok| {
+            // Nobody listens once a record was not taken.
+            let _ = sender.send(ok);
+        })
+    }
+
+    fn all(&mut self) -> Result<()> {
+        while self.open > 0 {
+            ensure!(self.receiver.recv_timeout(PATIENCE)?, "a record was not taken");
+            self.open -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// Watches how far a group has come with the jobs.
+pub struct Progress {
+    consumer: BaseConsumer,
+    ends: BTreeMap<i32, i64>,
+}
+
+impl Progress {
+    /// Reads where the jobs end now.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn new(bootstrap: &str, group: &str) -> Result<Self> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .create()?;
+        let mut ends = BTreeMap::new();
+        for partition in 0..PARTITIONS {
+            let (_, end) = consumer.fetch_watermarks(&jobs_topic(), partition, PATIENCE)?;
+            ends.insert(partition, end);
+        }
+        Ok(Self { consumer, ends })
+    }
+
+    /// Next offset of each partition after the last job.
+    #[must_use]
+    pub fn ends(&self) -> &BTreeMap<i32, i64> {
+        &self.ends
+    }
+
+    /// Waits until the group has committed every job.
+    ///
+    /// # Errors
+    /// When it does not come to that within [`PATIENCE`].
+    pub fn wait(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.is_done()? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        anyhow::bail!("the jobs are not committed after {PATIENCE:?}")
+    }
+
+    fn is_done(&self) -> Result<bool> {
+        let mut list = TopicPartitionList::new();
+        self.ends.keys().for_each(|partition| drop(list.add_partition(&jobs_topic(), *partition)));
+        let committed = self.consumer.committed_offsets(list, PATIENCE)?;
+        let done = |(partition, end): (&i32, &i64)| {
+            let element = committed.find_partition(&jobs_topic(), *partition);
+            *end == 0 || element.is_some_and(|element| element.offset() == Offset::Offset(*end))
+        };
+        Ok(self.ends.iter().all(done))
+    }
+}

@@ -1,0 +1,41 @@
+//! tamis itself, in this process: the line over Kafka with two workers, everything on.
+
+use anyhow::{Result, bail, ensure};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tamis_bus::kafka::{Config, Kafka};
+use tamis_pipeline::{Options, Running};
+use tamis_subject::Subjects;
+use tamis_telemetry::{Health, Metrics};
+
+use crate::setting::{PATIENCE, jobs_topic};
+
+/// Starts it and waits until its filter is loaded, which is when it joins the group; says when that was.
+///
+/// # Errors
+/// When it stops by itself or does not load in time.
+pub fn start(config: Config, subjects: Subjects, batch_ms: u64) -> Result<(Running, Instant)> {
+    let options =
+        Options { workers: 2, batch_ms_max: batch_ms, jobs_topic: jobs_topic(), ..Options::default() };
+    let bus = Arc::new(Kafka::new(config)?);
+    let running = tamis_pipeline::start(bus, subjects, options, Metrics::detached(), Health::new())?;
+    let begun = Instant::now();
+    let filter = running.filter();
+    while !filter.is_loaded() {
+        if let Some(stopped) = running.stopped() {
+            bail!(stopped);
+        }
+        ensure!(begun.elapsed() < PATIENCE, "the filter is not loaded after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok((running, Instant::now()))
+}
+
+/// Ends it.
+///
+/// # Errors
+/// When it does not end in time.
+pub fn stop(running: Running) -> Result<()> {
+    ensure!(running.drain(Duration::from_secs(20)), "tamis did not end");
+    Ok(())
+}
