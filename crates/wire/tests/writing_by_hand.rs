@@ -1,0 +1,103 @@
+//! What is written by hand is what prost would have written.
+
+use proptest::prelude::*;
+use tamis_campaign::{Channel, Identity, Reason, RecordReason, RefusalCode, RejectReason, Source, Verdict};
+use tamis_subject::Subject;
+use tamis_wire::proto::campaign::v1 as proto;
+use tamis_wire::record::{self, Entry, Record, Scope, State, Unreadable};
+use tamis_wire::{DeadLetter, DeadLetterCode, Message, OutcomeView, Outcomes, RefusalView, xxh3};
+
+#[test]
+fn a_dead_letter_is_as_published() {
+    let why = tamis_wire::Unreadable { code: DeadLetterCode::Group, field: 9, byte: 300 };
+    let letter = DeadLetter {
+        topic: "tamis.send-jobs.v1",
+        partition: 3,
+        offset: 1 << 40,
+        why,
+        size: 12,
+        xxh3: xxh3(b"value"),
+        seen_at_ms: 7,
+    };
+    let mut bytes = Vec::new();
+    letter.encode(&mut bytes);
+    let expected = proto::DeadLetter {
+        topic: "tamis.send-jobs.v1".into(),
+        partition: 3,
+        offset: 1 << 40,
+        code: "GROUP".into(),
+        message: "field 9 at byte 300: groups are not part of proto3".into(),
+        size: 12,
+        xxh3: xxh3(b"value"),
+        seen_at_ms: 7,
+    };
+    assert_eq!(bytes, expected.encode_to_vec());
+}
+
+proptest! {
+    #[test]
+    fn outcomes_are_as_published(
+        counts in prop::collection::vec((1u32..1_000_000, prop::collection::vec(any::<u8>(), 0..300)), 5),
+        positions in prop::collection::vec(0i64..i64::MAX, 0..9), job_id in "[a-z]{1,128}", retry in any::<i64>(),
+        offset in 0i64..i64::MAX, deferred: bool, refused: bool, jobs in 1usize..4,
+    ) {
+        let refusal = refused.then(|| RefusalView { code: RefusalCode::BadField, rule: "r", message: "m".repeat(200) });
+        let mut outcomes = Outcomes::default();
+        for _ in 0..jobs {
+            outcomes.push(OutcomeView {
+                job_id: &job_id, tenant: "t", campaign: "", channel: Some(Channel::Fax), verdict: Verdict::Routed,
+                recipients_in: 9, forwarded: 1,
+                suppressed: [(Reason::Erased, counts[0].0, &counts[0].1[..]), (Reason::NoConsent, counts[1].0, &counts[1].1[..])].into_iter(),
+                rejected: [(RejectReason::MissingAddress, counts[2].0, &counts[2].1[..])].into_iter(),
+                deferred: deferred.then_some((retry, counts[3].0, &counts[3].1[..])),
+                refusal: refusal.as_ref(), filter_position: &positions, decided_at_ms: 5, gateway: "g", content_bytes: 77,
+                source_partition: 2, source_offset: offset,
+            });
+        }
+        let mut bytes = Vec::new();
+        prop_assert_eq!(outcomes.take(&mut bytes), Some(offset));
+        prop_assert!(outcomes.is_empty());
+        let group = |i: usize| proto::Suppressed { reason: [1, 9][i], count: counts[i].0, positions: counts[i].1.clone() };
+        let one = proto::JobOutcome {
+            job_id, tenant: "t".into(), channel: 4, verdict: 1, recipients_in: 9, forwarded: 1,
+            suppressed: vec![group(0), group(1)],
+            rejected: vec![proto::Rejected { reason: 2, count: counts[2].0, positions: counts[2].1.clone() }],
+            deferred: deferred.then(|| proto::Deferred { retry_at_ms: retry, count: counts[3].0, positions: counts[3].1.clone() }).into_iter().collect(),
+            refusal: refused.then(|| proto::Refusal { code: "BAD_FIELD".into(), rule: "r".into(), message: "m".repeat(200) }),
+            filter_position: positions, decided_at_ms: 5, gateway: "g".into(), content_bytes: 77, source_partition: 2, source_offset: offset,
+            ..Default::default()
+        };
+        let expected = proto::JobOutcomes { outcomes: vec![one; jobs] };
+        prop_assert_eq!(bytes, expected.encode_to_vec());
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_only_under_its_own_key(
+        subject: [u8; 16], scope in 0u8..3, channel in prop::option::of(prop::sample::select(Channel::ALL)),
+        reason in prop::sample::select(RecordReason::ALL), lifted: bool, effective in 0i64..9, expires: i64, damage in 0usize..60, with: u8,
+    ) {
+        let record = Record {
+            subject: Subject::from_bytes(subject), identity: Identity::Email,
+            scope: match scope { 0 => Scope::Platform, 1 => Scope::Tenant("acme".into()), _ => Scope::List { tenant: "acme".into(), list: "news".into() } },
+            channel, reason, state: if lifted { State::Lifted } else { State::InForce },
+            effective_at_ms: effective, expires_at_ms: expires, source: Source::Import, evidence: "e-1".into(), scheme: 1,
+        };
+        let (key, mut value) = (record::key(&record), record::encode(&record));
+        prop_assert_eq!(record::decode(&key, &value), Ok(Entry::Record(record.clone())));
+        prop_assert_eq!(record::decode(b"\x01other", &value), Err(Unreadable::KeyMismatch));
+        let future = Record { scheme: 2, ..record };
+        prop_assert_eq!(record::decode(&record::key(&future), &record::encode(&future)), Err(Unreadable::UnknownScheme(2)));
+        let length = value.len();
+        value[damage % length] = with;
+        let _ = record::decode(&key, &value); // damage is told, never a panic
+    }
+}
+
+#[test]
+fn control_records_are_told_from_opt_outs() {
+    let (key, value) = record::heartbeat();
+    assert_eq!(record::decode(&key, &value), Ok(Entry::Heartbeat));
+    let (key, value) = record::key_check(1, [9; 16]);
+    assert_eq!(record::decode(&key, &value), Ok(Entry::KeyCheck { scheme: 1, value: [9; 16] }));
+    assert_eq!(record::decode(&[0, 9], b""), Err(Unreadable::KeyMismatch));
+}
