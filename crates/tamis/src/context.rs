@@ -15,7 +15,8 @@ pub(crate) fn channel(text: &str) -> Result<Channel, String> {
 /// Parses `500ms`, `5s`, `2m` or `1h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let count: u64 = digits.parse().map_err(|_| "must be a number with ms, s, m or h, as in 5s".to_owned())?;
+    let count: u64 =
+        digits.parse().map_err(|_| "must be a number with ms, s, m or h, as in 5s".to_owned())?;
     let unit_ms = match &text[digits.len()..] {
         "ms" => 1,
         "s" => 1_000,

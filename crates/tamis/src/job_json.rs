@@ -23,7 +23,11 @@ pub(crate) struct BadField {
 
 impl fmt::Display for BadField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.field.is_empty() { f.write_str(&self.must) } else { write!(f, "{}: {}", self.field, self.must) }
+        if self.field.is_empty() {
+            f.write_str(&self.must)
+        } else {
+            write!(f, "{}: {}", self.field, self.must)
+        }
     }
 }
 
@@ -272,12 +276,26 @@ mod tests {
     fn an_error_names_the_field_and_never_what_stood_there() {
         let secret = "+33612345678";
         for (line, field) in [
-            (format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","recipients":[{{"address":{{"a":"{secret}"}}}}]}}"#), "recipients[0].address"),
+            (
+                format!(
+                    r#"{{"job_id":"j","tenant":"t","channel":"sms","recipients":[{{"address":{{"a":"{secret}"}}}}]}}"#
+                ),
+                "recipients[0].address",
+            ),
             (format!(r#"{{"job_id":"j","tenant":"t","channel":"{secret}"}}"#), "channel"),
-            (format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","recipients":[{{"{secret}":1}}]}}"#), "recipients[0]"),
-            (format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","recipients":"{secret}"}}"#), "recipients"),
+            (
+                format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","recipients":[{{"{secret}":1}}]}}"#),
+                "recipients[0]",
+            ),
+            (
+                format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","recipients":"{secret}"}}"#),
+                "recipients",
+            ),
             (format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","content":"{secret}!"}}"#), "content"),
-            (format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","not_before_ms":"{secret}"}}"#), "not_before_ms"),
+            (
+                format!(r#"{{"job_id":"j","tenant":"t","channel":"sms","not_before_ms":"{secret}"}}"#),
+                "not_before_ms",
+            ),
             (format!(r#"{{"job_id":"{secret}"#), "not JSON"),
         ] {
             let text = refused(&line);
@@ -290,7 +308,10 @@ mod tests {
     fn what_must_be_there_is_asked_for() {
         assert_eq!(refused(r#"{"tenant":"t","channel":"sms"}"#), "job_id: is missing");
         assert_eq!(refused("[]"), "must be an object");
-        assert!(refused(r#"{"job_id":"j","tenant":"t","channel":"pigeon"}"#).contains("sms, email, voice, fax, mail"));
+        assert!(
+            refused(r#"{"job_id":"j","tenant":"t","channel":"pigeon"}"#)
+                .contains("sms, email, voice, fax, mail")
+        );
     }
 
     #[test]
@@ -299,9 +320,16 @@ mod tests {
             "recipients":[{"address":"+33612345678","contact":"client-42","fields":"TWFydGlu","time_zone":"Indian/Reunion",
             "postal":{"name":"Martin","street":"Rue","postal_code":"97400","city":"Saint-Denis","country":"RE"}}]}"#;
         let job = parse(line).unwrap();
-        let one = Delivery { job_id: job.job_id, content: job.content, recipients: job.recipients, ..Delivery::default() };
+        let one = Delivery {
+            job_id: job.job_id,
+            content: job.content,
+            recipients: job.recipients,
+            ..Delivery::default()
+        };
         let shown = delivery(&one, false).to_string();
-        for secret in ["612345", "client", "Martin", "TWFydGlu", "Rue", "97400", "Saint", "Reunion", "Bonjour"] {
+        for secret in
+            ["612345", "client", "Martin", "TWFydGlu", "Rue", "97400", "Saint", "Reunion", "Bonjour"]
+        {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
         let shown = delivery(&one, true);

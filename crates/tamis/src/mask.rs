@@ -13,7 +13,8 @@ pub(crate) fn address(text: &str) -> String {
         return String::new();
     }
     if let Some((local, domain)) = text.rsplit_once('@') {
-        let first: String = if local.chars().count() > 1 { local.chars().take(1).collect() } else { String::new() };
+        let first: String =
+            if local.chars().count() > 1 { local.chars().take(1).collect() } else { String::new() };
         let top = domain.rsplit_once('.').map_or("", |(_, top)| top);
         return format!("{first}{HIDDEN}@{HIDDEN}.{top}");
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tamis_bus::Bus;
 use tamis_pipeline::Running;
 use tamis_subject::{Key, Region, Subjects};
@@ -36,8 +35,10 @@ const PEOPLE_PER_RATE: u64 = 3;
 /// It needs no network, no settings and no key. It ends with exit code 0 only if every recipient is accounted
 /// for and nobody was written to whose opt-out had been confirmed before.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tamis demo\n  tamis demo --seconds 60 --recipients-per-second 100000 --console 127.0.0.1:9600\n  \
-                        tamis demo --bootstrap-servers 127.0.0.1:9092")]
+#[command(
+    after_help = "Examples:\n  tamis demo\n  tamis demo --seconds 60 --recipients-per-second 100000 --console 127.0.0.1:9600\n  \
+                        tamis demo --bootstrap-servers 127.0.0.1:9092"
+)]
 pub(crate) struct Demo {
     /// How long to send.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -154,7 +155,17 @@ impl View {
         let planned = Duration::from_secs(u64::from(demo.seconds));
         let moment = Moment { on, seed: demo.seed, planned, ..Moment::default() };
         let style = Style { colour: !quiet };
-        Self { moment, planned, begun: Instant::now(), health, style, quiet, json, last: None, last_line: None }
+        Self {
+            moment,
+            planned,
+            begun: Instant::now(),
+            health,
+            style,
+            quiet,
+            json,
+            last: None,
+            last_line: None,
+        }
     }
 
     fn elapsed(&self) -> Duration {
@@ -171,7 +182,8 @@ impl View {
             }
             return Ok(());
         }
-        let mut frame = String::from(if self.last_line.is_none() { "\x1b[2J\x1b[H\x1b[?25l" } else { "\x1b[H" });
+        let mut frame =
+            String::from(if self.last_line.is_none() { "\x1b[2J\x1b[H\x1b[?25l" } else { "\x1b[H" });
         self.last_line = Some(Instant::now());
         for line in picture::picture(&self.moment, self.style) {
             frame.push_str(&line);
@@ -226,7 +238,8 @@ impl View {
         let drained = running.drain(DRAIN);
         let error = shared.error.lock().clone();
         let totals = &self.moment.totals;
-        let ok = totals.violations() == 0 && drained && stopped.is_none() && error.is_none() && totals.jobs > 0;
+        let ok =
+            totals.violations() == 0 && drained && stopped.is_none() && error.is_none() && totals.jobs > 0;
         let again = demo.again();
         for line in picture::verdict(&self.moment, self.style, ok, &again) {
             self.say(&line)?;
@@ -235,15 +248,16 @@ impl View {
             output::line("\x1b[?25h")?;
         }
         if global.json {
-            output::json(&json!({
-                "in": totals.recipients_in(),
-                "forwarded": totals.sum(|c| c.forwarded),
-                "suppressed": totals.sum(|c| c.suppressed),
-                "rejected": totals.sum(|c| c.rejected),
-                "deferred": totals.sum(|c| c.deferred),
-                "violations": totals.violations(),
-                "ok": ok,
-            }))?;
+            // Written out: the fields in the order of the contract (section 9).
+            output::line(format!(
+                r#"{{"in":{},"forwarded":{},"suppressed":{},"rejected":{},"deferred":{},"violations":{},"ok":{ok}}}"#,
+                totals.recipients_in(),
+                totals.sum(|c| c.forwarded),
+                totals.sum(|c| c.suppressed),
+                totals.sum(|c| c.rejected),
+                totals.sum(|c| c.deferred),
+                totals.violations(),
+            ))?;
         }
         match (stopped, error) {
             (Some(stopped), _) => Err(Failure::say(ExitCode::Failed, stopped)),
@@ -264,7 +278,8 @@ impl Demo {
         let seed = self.seed;
         [
             format!("tamis demo --seed {seed} --bootstrap-servers 127.0.0.1:9092   # this demonstration"),
-            "tamis init                                    # then bus.kind = \"kafka\" in tamis.toml".to_owned(),
+            "tamis init                                    # then bus.kind = \"kafka\" in tamis.toml"
+                .to_owned(),
             "tamis topics apply && tamis run               # the service".to_owned(),
         ]
         .into()

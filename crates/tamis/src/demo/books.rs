@@ -132,7 +132,8 @@ impl Books {
 
     /// Judges a job whose outcome and deliveries are all in.
     fn close(&mut self, number: u64) {
-        let complete = |open: &Open| open.outcome.as_ref().is_some_and(|outcome| open.delivered >= outcome.forwarded);
+        let complete =
+            |open: &Open| open.outcome.as_ref().is_some_and(|outcome| open.delivered >= outcome.forwarded);
         if !self.open.get(&number).is_some_and(complete) {
             return;
         }
@@ -182,7 +183,9 @@ impl Books {
                     let right = match reason {
                         RejectReason::InvalidAddress => planned.bad == Some(Bad::Invalid),
                         RejectReason::MissingAddress => planned.bad == Some(Bad::Missing),
-                        RejectReason::DuplicateRecipient => planned.bad.is_none() && kept.contains(&planned.person),
+                        RejectReason::DuplicateRecipient => {
+                            planned.bad.is_none() && kept.contains(&planned.person)
+                        }
                         RejectReason::MalformedRecipient => false,
                     };
                     if !right {

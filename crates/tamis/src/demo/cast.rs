@@ -183,7 +183,8 @@ impl<S: Scheduler> Desk<S> {
                 }
             }
         }
-        while self.shared.outstanding.load(Ordering::Relaxed) > 0 && !self.shared.end.load(Ordering::Relaxed) {
+        while self.shared.outstanding.load(Ordering::Relaxed) > 0 && !self.shared.end.load(Ordering::Relaxed)
+        {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -195,7 +196,9 @@ impl<S: Scheduler> Desk<S> {
             let wish = self.world.old_wish();
             self.opt_out(&wish, false);
         }
-        while self.shared.acked.load(Ordering::Relaxed) < count && !self.shared.curtain.load(Ordering::Relaxed) {
+        while self.shared.acked.load(Ordering::Relaxed) < count
+            && !self.shared.curtain.load(Ordering::Relaxed)
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
         *self.shared.effect.lock() = Latencies::default();
@@ -266,7 +269,8 @@ fn record_of(subjects: &Subjects, people: &People, wish: &Wish) -> Record {
         identity,
         scope,
         channel: wish.opt_out.channel,
-        reason: RecordReason::from_number(wish.opt_out.reason.number()).expect("every reason used has its record"),
+        reason: RecordReason::from_number(wish.opt_out.reason.number())
+            .expect("every reason used has its record"),
         state: State::InForce,
         effective_at_ms: 0,
         expires_at_ms: 0,
@@ -277,7 +281,12 @@ fn record_of(subjects: &Subjects, people: &People, wish: &Wish) -> Record {
 }
 
 /// The keyed subject of a handle, by way of one spelling of the address.
-pub(crate) fn subject_of(subjects: &Subjects, people: &People, handle: Handle, spelling: u32) -> (Subject, Identity) {
+pub(crate) fn subject_of(
+    subjects: &Subjects,
+    people: &People,
+    handle: Handle,
+    spelling: u32,
+) -> (Subject, Identity) {
     const WHY: &str = "the town's addresses are addresses: a test holds them to it";
     match handle {
         Handle::Phone(person) => {

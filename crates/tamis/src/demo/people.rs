@@ -12,15 +12,22 @@ pub(crate) type Person = u32;
 pub(crate) const BUSINESS_EVERY: u32 = 20;
 
 const FIRST: &[&str] = &[
-    "Léa", "Hugo", "Chloé", "Adam", "Inès", "Jules", "Zoé", "Noé", "Maëlle", "Théo", "Anaïs", "Rémi", "Fatou", "Yanis",
+    "Léa", "Hugo", "Chloé", "Adam", "Inès", "Jules", "Zoé", "Noé", "Maëlle", "Théo", "Anaïs", "Rémi",
+    "Fatou", "Yanis",
 ];
 const LAST: &[&str] = &[
-    "Martin", "Lefèvre", "Nguyễn", "Dubois", "Garçon", "Benali", "Rousseau", "Müller", "Faure", "Diallo", "Le Goff",
+    "Martin", "Lefèvre", "Nguyễn", "Dubois", "Garçon", "Benali", "Rousseau", "Müller", "Faure", "Diallo",
+    "Le Goff",
 ];
 const STREETS: &[&str] =
     &["rue des Lilas", "avenue de la Gare", "boulevard Voltaire", "place de l'Église", "chemin du Moulin"];
-const TOWNS: &[(&str, &str)] =
-    &[("75011", "Paris"), ("69003", "Lyon"), ("13006", "Marseille"), ("35000", "Rennes"), ("67000", "Strasbourg")];
+const TOWNS: &[(&str, &str)] = &[
+    ("75011", "Paris"),
+    ("69003", "Lyon"),
+    ("13006", "Marseille"),
+    ("35000", "Rennes"),
+    ("67000", "Strasbourg"),
+];
 /// The same domain twice, as people write it and as DNS has it (RFC 3492).
 const IDN: (&str, &str) = ("société-lumière.example", "xn--socit-lumire-6dbhb.example");
 
@@ -69,8 +76,8 @@ impl People {
         let (country, national) = match (person % BUSINESS_EVERY, person % 7) {
             (0, _) => ("33", format!("1{n}")),
             (_, 3) => {
-                let (country, head) =
-                    [("44", "74"), ("49", "151"), ("34", "6"), ("41", "7"), ("212", "6")][person as usize / 7 % 5];
+                let (country, head) = [("44", "74"), ("49", "151"), ("34", "6"), ("41", "7"), ("212", "6")]
+                    [person as usize / 7 % 5];
                 (country, format!("{head}{n}"))
             }
             (_, _) => ("33", format!("6{n}")),
@@ -82,7 +89,8 @@ impl People {
                 _ => format!("+{country} {} {}", &national[..3], &national[3..]),
             };
         }
-        let (a, b, c, d, e) = (&national[..1], &national[1..3], &national[3..5], &national[5..7], &national[7..9]);
+        let (a, b, c, d, e) =
+            (&national[..1], &national[1..3], &national[3..5], &national[5..7], &national[7..9]);
         match spelling % 6 {
             0 => format!("+33{national}"),
             1 => format!("0{a} {b} {c} {d} {e}"),

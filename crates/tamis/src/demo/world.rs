@@ -82,7 +82,14 @@ pub(crate) struct World {
 impl World {
     /// A town of `people`; `run` is in the job ids, so that two runs on one log do not meet.
     pub(crate) fn new(seed: u64, people: People, run: String) -> Self {
-        Self { dice: Dice::new(seed), people, run, jobs: 0, written_to: VecDeque::new(), pounce: VecDeque::new() }
+        Self {
+            dice: Dice::new(seed),
+            people,
+            run,
+            jobs: 0,
+            written_to: VecDeque::new(),
+            pounce: VecDeque::new(),
+        }
     }
 
     /// The people.
@@ -171,7 +178,8 @@ impl World {
         let only = Some(campaign.channel);
         let by_address = Handle::of(campaign.channel, person);
         let by_contact = Handle::Contact(campaign.tenant, person);
-        let list = if campaign.list.is_empty() { tenant } else { Reach::List(campaign.tenant, campaign.list) };
+        let list =
+            if campaign.list.is_empty() { tenant } else { Reach::List(campaign.tenant, campaign.list) };
         let usual = match campaign.channel {
             Sms => (by_address, tenant, only, Reason::StopReply),
             Email => (by_address, list, only, Reason::Unsubscribed),
@@ -238,13 +246,18 @@ impl World {
             ..Recipient::default()
         };
         match (campaign.channel, bad) {
-            (Sms | Voice | Fax | Email, None) => one.address = self.people.address(campaign.channel, person, spelling),
+            (Sms | Voice | Fax | Email, None) => {
+                one.address = self.people.address(campaign.channel, person, spelling)
+            }
             (Sms | Voice | Fax, Some(Bad::Invalid)) => one.address = "pas de numéro".to_owned(),
             (Email, Some(Bad::Invalid)) => one.address = "personne.example".to_owned(),
             (Mail, None) => one.postal = Some(self.people.postal(person, spelling)),
             (Mail, Some(Bad::Invalid)) => {
                 let postal = self.people.postal(person, spelling);
-                one.postal = Some(tamis_wire::proto::campaign::v1::PostalAddress { postal_code: String::new(), ..postal });
+                one.postal = Some(tamis_wire::proto::campaign::v1::PostalAddress {
+                    postal_code: String::new(),
+                    ..postal
+                });
             }
             (Sms | Voice | Fax | Email | Mail, Some(Bad::Missing)) => {}
         }

@@ -139,6 +139,7 @@ pub(super) fn applying<'a>(
     planned: &Planned,
 ) -> impl Iterator<Item = &'a OptOut> {
     let by_address = opt_outs.get(&Handle::of(job.channel, planned.person));
-    let by_contact = planned.contact.then(|| opt_outs.get(&Handle::Contact(job.tenant, planned.person))).flatten();
+    let by_contact =
+        planned.contact.then(|| opt_outs.get(&Handle::Contact(job.tenant, planned.person))).flatten();
     by_address.into_iter().chain(by_contact).flatten().filter(|opt_out| opt_out.stops(job))
 }

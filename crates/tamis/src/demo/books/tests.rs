@@ -11,7 +11,11 @@ use tamis_wire::proto::campaign::v1::{Delivery, JobOutcome, Recipient, Rejected,
 use super::*;
 
 fn recipient(place: usize) -> Recipient {
-    Recipient { address: format!("+3363998000{place}"), fields: format!("place={place};x").into(), ..Recipient::default() }
+    Recipient {
+        address: format!("+3363998000{place}"),
+        fields: format!("place={place};x").into(),
+        ..Recipient::default()
+    }
 }
 
 /// A job of the first `people`, submitted at tick 10.
@@ -99,7 +103,10 @@ fn an_opt_out_that_is_honoured_closes_the_books() {
     books.decided(outcome(4, 2, &[1], &[3]));
     let totals = books.finish();
     assert_eq!(totals.violations(), 0);
-    assert_eq!((totals.recipients_in(), totals.by_channel[0].suppressed, totals.by_channel[0].rejected), (4, 1, 1));
+    assert_eq!(
+        (totals.recipients_in(), totals.by_channel[0].suppressed, totals.by_channel[0].rejected),
+        (4, 1, 1)
+    );
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Totals {
     /// `in = forwarded + suppressed + rejected + deferred` (G6), where `forwarded` is what the gateways counted.
     pub(crate) fn books_close(&self) -> bool {
         let forwarded = self.sum(|c| c.forwarded);
-        let out = forwarded + self.sum(|c| c.suppressed) + self.sum(|c| c.rejected) + self.sum(|c| c.deferred);
+        let out =
+            forwarded + self.sum(|c| c.suppressed) + self.sum(|c| c.rejected) + self.sum(|c| c.deferred);
         self.forwarded == forwarded && self.recipients_in == out
     }
 }

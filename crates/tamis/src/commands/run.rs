@@ -1,0 +1,224 @@
+//! `tamis run`: the service.
+//!
+//! The admin endpoints come first, so that `/readyz` says 503 while the rest is waited for; the API comes last,
+//! when opt-outs can be taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tamis_bus::Bus;
+use tamis_bus::kafka::{Kafka, topics};
+use tamis_pipeline::Running;
+use tamis_subject::Subjects;
+use tamis_telemetry::{Health, Metrics};
+
+use crate::cli::Global;
+use crate::context::{self, Context, Opened};
+use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
+use crate::service::Advertised;
+use crate::serving::{self, Serving};
+
+/// From SIGTERM to the end (contract, section 9).
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often it is looked whether to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a broker may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries to reach a broker: the first and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long the brokers may take to say what topics they have.
+const TOPICS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Run the service until SIGTERM or Ctrl-C, which drains; a second one ends at once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tamis run\n  tamis --config /etc/tamis/tamis.toml run --roles intake")]
+pub(crate) struct Run {
+    /// What this process does: route, intake, or both.
+    #[arg(long, value_delimiter = ',', default_value = "route,intake")]
+    roles: Vec<Role>,
+    /// End with exit code 4 when no broker answers, instead of waiting for one.
+    #[arg(long)]
+    fail_fast: bool,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// Reads jobs, writes deliveries.
+    Route,
+    /// Takes opt-outs in.
+    Intake,
+}
+
+impl Run {
+    pub(crate) fn run(self, _global: &Global) -> Outcome {
+        let context = Context::open(_global)?;
+        context.start_logs()?;
+        let subjects = context.subjects()?;
+        let stop = Stop::watch()?;
+        let (metrics, exposition) = Metrics::install();
+        let health = Health::new();
+        let serving = Serving::start()?;
+        serving.admin(context.settings.http().admin(), health.clone(), exposition)?;
+        let house = House { run: self, context, subjects, metrics, health, serving, stop };
+        match house.context.open_log(house.workers())? {
+            Opened::Kafka(bus) => {
+                if !house.reach(&bus)? {
+                    return Ok(());
+                }
+                house.live(bus, None)
+            }
+            Opened::Embedded(bus) => {
+                let local = serving::local(bus.clone());
+                house.live(bus, Some(local))
+            }
+        }
+    }
+}
+
+/// Everything that is there before the log is.
+struct House {
+    run: Run,
+    context: Context,
+    subjects: Subjects,
+    metrics: Metrics,
+    health: Health,
+    serving: Serving,
+    stop: Stop,
+}
+
+impl House {
+    fn has(&self, role: Role) -> bool {
+        self.run.roles.contains(&role)
+    }
+
+    /// Workers of this process; none without the role.
+    fn workers(&self) -> u16 {
+        if self.has(Role::Route) { self.context.workers() } else { 0 }
+    }
+
+    /// Waits until a broker answers and the topics are fit; `false` when it was asked to stop meanwhile.
+    fn reach(&self, bus: &Kafka) -> Outcome<bool> {
+        let mut wait = BACK_OFF.0;
+        while let Err(error) = bus.probe(PROBE_TIMEOUT) {
+            if self.run.fail_fast || !error.retry() {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, again_in_ms = wait.as_millis() as u64, "no broker answers");
+            if self.stop.wait(wait) {
+                return Ok(false);
+            }
+            wait = (wait * 2).min(BACK_OFF.1);
+        }
+        let findings = topics::check_needed(bus.config(), TOPICS_TIMEOUT)?;
+        let refused: Vec<_> = findings
+            .iter()
+            .filter(|finding| finding.severity == topics::Severity::Refuse)
+            .map(|finding| format!("{}: {}", finding.topic, finding.text))
+            .collect();
+        if refused.is_empty() {
+            return Ok(true);
+        }
+        Err(Failure::say(ExitCode::Refused, format!("topics are not fit:\n  {}", refused.join("\n  "))))
+    }
+
+    fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn serving::Local>>) -> Outcome {
+        let options = self.context.options(self.workers());
+        let running = tamis_pipeline::start(
+            bus,
+            self.subjects.clone(),
+            options,
+            self.metrics.clone(),
+            self.health.clone(),
+        )?;
+        let served = self.intake(&running, local);
+        let advertised = match served {
+            Ok(advertised) => advertised,
+            Err(failure) => {
+                let _ = running.drain(DRAIN_TIMEOUT);
+                return Err(failure);
+            }
+        };
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            workers = self.workers(),
+            admin = %self.context.settings.http().admin(),
+            "tamis runs"
+        );
+        let stopped = loop {
+            if self.stop.wait(LOOK_EVERY) {
+                break None;
+            }
+            if let Some(stopped) = running.stopped() {
+                break Some(stopped);
+            }
+        };
+        drop(advertised);
+        tracing::info!("draining");
+        let drained = running.drain(DRAIN_TIMEOUT);
+        match stopped {
+            Some(stopped) => Err(stopped.into()),
+            None if drained => Ok(()),
+            None => Err(Failure::say(ExitCode::Failed, "drain: not finished in time; what was under way is decided again")),
+        }
+    }
+
+    /// Opens the API, and says where it is to commands on this machine if the log is embedded.
+    fn intake(&self, running: &Running, local: Option<Arc<dyn serving::Local>>) -> Outcome<Option<Advertised>> {
+        if !self.has(Role::Intake) && local.is_none() {
+            return Ok(None);
+        }
+        let api = self.context.settings.http().api();
+        let token = serving::token()?;
+        let embedded = local.is_some();
+        let bound =
+            self.serving.api(&self.context, &self.subjects, running, &self.metrics, local, token.clone(), api)?;
+        if !embedded {
+            return Ok(None);
+        }
+        Ok(Some(Advertised::write(self.context.data_dir(), bound, &token)?))
+    }
+}
+
+/// Whether it was asked to stop.
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Listens for SIGTERM and SIGINT on a thread of its own; the second one ends the process.
+    fn watch() -> Outcome<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let asked = Arc::new(AtomicBool::new(false));
+        let noticed = asked.clone();
+        let runtime = context::runtime()?;
+        let (mut term, mut int) = {
+            let _inside = runtime.enter();
+            let term = signal(SignalKind::terminate()).or_exit(ExitCode::Failed, "listen for SIGTERM")?;
+            (term, signal(SignalKind::interrupt()).or_exit(ExitCode::Failed, "listen for SIGINT")?)
+        };
+        std::thread::spawn(move || {
+            runtime.block_on(async move {
+                loop {
+                    tokio::select! {
+                        _ = term.recv() => {}
+                        _ = int.recv() => {}
+                    }
+                    if noticed.swap(true, Ordering::SeqCst) {
+                        tracing::warn!("asked twice: ending at once");
+                        std::process::exit(130);
+                    }
+                }
+            });
+        });
+        Ok(Self(asked))
+    }
+
+    /// Waits for up to `most`; whether it was asked to stop.
+    fn wait(&self, most: Duration) -> bool {
+        let begun = std::time::Instant::now();
+        while !self.0.load(Ordering::SeqCst) && begun.elapsed() < most {
+            std::thread::sleep(LOOK_EVERY.min(most));
+        }
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,249 @@
+//! The command as a stranger uses it: what it prints, what it refuses, and how it ends.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+fn tamis(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
+    command.current_dir(dir).args(args).env_remove("TAMIS_CONFIG");
+    command
+}
+
+fn run(dir: &Path, args: &[&str], stdin: &str) -> Output {
+    let mut child = tamis(dir, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start tamis");
+    // A command that refuses its settings does not read on.
+    let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
+    child.wait_with_output().expect("wait for tamis")
+}
+
+/// Runs a command that must succeed; answers its stdout.
+fn done(dir: &Path, args: &[&str], stdin: &str) -> String {
+    let output = run(dir, args, stdin);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "tamis {args:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Runs a command that must end with `code`; answers its stderr.
+fn refused(dir: &Path, args: &[&str], stdin: &str, code: i32) -> String {
+    let output = run(dir, args, stdin);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "tamis {args:?}: {stderr}");
+    stderr
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text.lines().last().expect("a line")).expect("JSON")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
+}
+
+/// A directory with settings and a key, and free ports.
+fn house() -> TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    done(dir.path(), &["init"], "");
+    let file = dir.path().join("tamis.toml");
+    let text = fs::read_to_string(&file).expect("settings");
+    let text = text
+        .replace("127.0.0.1:8081", &format!("127.0.0.1:{}", free_port()))
+        .replace("127.0.0.1:9600", &format!("127.0.0.1:{}", free_port()));
+    fs::write(&file, text).expect("settings");
+    dir
+}
+
+/// A service that runs; killed if a test fails.
+struct Service(Child);
+
+impl Service {
+    fn start(dir: &Path) -> Self {
+        let child = tamis(dir, &["run"]).stderr(Stdio::null()).spawn().expect("start the service");
+        let mut service = Self(child);
+        let begun = Instant::now();
+        while !dir.join("var/tamis/endpoint.json").exists() {
+            assert!(service.0.try_wait().expect("ask").is_none(), "the service ended");
+            assert!(begun.elapsed() < Duration::from_secs(20), "the service does not begin");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        service
+    }
+
+    /// SIGTERM, and how it ended.
+    fn stop(mut self) -> Option<i32> {
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status().expect("kill");
+        assert!(asked.success());
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().expect("ask") {
+                return status.code();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(16), "the service does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const JOB: &str = concat!(
+    r#"{"job_id":"j1","tenant":"acme","channel":"sms","content_text":"Bonjour","#,
+    r#""recipients":[{"address":"06 39 98 12 34"},{"address":"+33639981235"}]}"#
+);
+const EXPLAIN: &str = r#"{"job":{"tenant":"acme","channel":"sms"},"recipient":{"address":"+33639981234"}}"#;
+const TAIL: &[&str] = &[
+    "deliveries",
+    "tail",
+    "--channel",
+    "sms",
+    "--from-beginning",
+    "--idle-exit",
+    "2s",
+    "--reveal",
+    "--json",
+];
+const SUPPRESS: &[&str] =
+    &["suppress", "add", "--tenant", "acme", "--channel", "sms", "--reason", "stop_reply", "--json"];
+
+#[test]
+fn a_person_who_was_suppressed_gets_nothing_and_everybody_else_gets_it_once() {
+    let house = house();
+    let dir = house.path();
+    done(dir, &["validate"], "");
+    let service = Service::start(dir);
+
+    let told = json(&done(dir, SUPPRESS, "+33 6 39 98 12 34\n"));
+    assert_eq!(told["accepted"], 1);
+    let told = json(&done(dir, &["jobs", "send", "-", "--json"], JOB));
+    assert_eq!((told["sent"].as_u64(), told["refused"].as_u64()), (Some(1), Some(0)));
+
+    let seen = done(dir, TAIL, "");
+    assert_eq!(seen.lines().count(), 1, "{seen}");
+    let delivery = json(&seen);
+    assert_eq!(delivery["recipients"].as_array().expect("recipients").len(), 1);
+    assert_eq!(delivery["recipients"][0]["address"], "+33639981235");
+
+    let why = json(&done(dir, &["explain", "--json"], EXPLAIN));
+    assert_eq!((&why["decision"], &why["reason"]), (&"suppressed".into(), &"stop_reply".into()));
+    assert_eq!(why["records"][0]["cause"], true);
+    assert_eq!(service.stop(), Some(0));
+    assert!(!dir.join("var/tamis/endpoint.json").exists());
+
+    // And the same without a service: the store is opened by the commands themselves.
+    let why = json(&done(dir, &["explain", "--json"], EXPLAIN));
+    assert_eq!(why["reason"], "stop_reply");
+    let lift = SUPPRESS.iter().map(|&word| if word == "add" { "lift" } else { word }).collect::<Vec<_>>();
+    done(dir, &lift, "0639981234\n");
+    let why = json(&done(dir, &["explain", "--json"], EXPLAIN));
+    assert_eq!(why["decision"], "forwarded");
+}
+
+#[test]
+fn another_key_than_the_log_was_written_with_is_refused_with_exit_5() {
+    let house = house();
+    let dir = house.path();
+    done(dir, SUPPRESS, "+33639981234\n");
+    fs::remove_file(dir.join("tamis.key")).expect("remove the key");
+    done(&dir.join("."), &["init", "other"], "");
+    fs::rename(dir.join("other/tamis.key"), dir.join("tamis.key")).expect("another key");
+    let error = refused(dir, &["run"], "", 5);
+    assert!(error.contains("key"), "{error}");
+    refused(dir, SUPPRESS, "+33639981234\n", 5);
+}
+
+#[test]
+fn a_key_that_is_missing_or_readable_by_others_is_refused_with_exit_5() {
+    let house = house();
+    let key = house.path().join("tamis.key");
+    assert_eq!(fs::metadata(&key).expect("the key").permissions().mode() & 0o777, 0o600);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("chmod");
+    for command in ["validate", "run"] {
+        assert!(refused(house.path(), &[command], "", 5).contains("0644"));
+    }
+    fs::remove_file(&key).expect("remove the key");
+    refused(house.path(), &["run"], "", 5);
+}
+
+#[test]
+fn an_unknown_setting_is_refused_with_its_line_and_a_guess() {
+    let house = house();
+    let file = house.path().join("tamis.toml");
+    let text = fs::read_to_string(&file).expect("settings");
+    let line = text.lines().position(|line| line.trim() == "[bus]").expect("a section") + 2;
+    fs::write(&file, text.replace("[bus]\n", "[bus]\nprefxi = \"tamis\"\n")).expect("settings");
+    let error = refused(house.path(), &["validate"], "", 3);
+    assert!(error.contains(&format!("{line}")), "line {line} in {error}");
+    assert!(error.contains("prefxi") && error.contains("prefix"), "{error}");
+}
+
+#[test]
+fn init_never_overwrites() {
+    let house = house();
+    let before = fs::read(house.path().join("tamis.key")).expect("the key");
+    refused(house.path(), &["init"], "", 3);
+    assert_eq!(fs::read(house.path().join("tamis.key")).expect("the key"), before);
+}
+
+#[test]
+fn a_line_that_is_not_a_job_is_told_by_number_and_field_and_the_others_are_sent() {
+    let house = house();
+    let lines = format!("{JOB}\n{{\"job_id\":\"j2\",\"tenant\":\"acme\",\"channel\":\"+33612345678\"}}\n");
+    let output = run(house.path(), &["jobs", "send", "-", "--json"], &lines);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    assert!(error.contains("line 2: channel"), "{error}");
+    assert!(!error.contains("612345678"), "{error}");
+    let told = json(&String::from_utf8(output.stdout).expect("UTF-8"));
+    assert_eq!((told["sent"].as_u64(), told["refused"].as_u64()), (Some(1), Some(1)));
+}
+
+#[test]
+fn the_demo_ends_with_one_line_of_closed_books() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = done(dir.path(), &["demo", "--seconds", "3", "--recipients-per-second", "3000", "--json"], "");
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let told = json(&out);
+    let of = |name: &str| told[name].as_u64().expect("a number");
+    assert_eq!(of("in"), of("forwarded") + of("suppressed") + of("rejected") + of("deferred"));
+    assert!(of("in") > 1000 && of("suppressed") > 0);
+    assert_eq!((of("violations"), &told["ok"]), (0, &true.into()));
+}
+
+#[test]
+fn the_demo_fails_when_confirmed_opt_outs_are_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let args = ["demo", "--seconds", "4", "--recipients-per-second", "20000", "--lose-opt-outs", "--json"];
+    let output = run(dir.path(), &args, "");
+    assert_eq!(output.status.code(), Some(1));
+    let told = json(&String::from_utf8(output.stdout).expect("UTF-8"));
+    assert!(told["violations"].as_u64().expect("a number") > 0);
+    assert_eq!(told["ok"], false);
+}
+
+#[test]
+fn an_api_key_is_shown_once_and_can_be_revoked() {
+    let house = house();
+    let made = json(&done(house.path(), &["keys", "api", "create", "--tenant", "acme", "--json"], ""));
+    let (id, key) = (made["id"].as_str().expect("an id"), made["key"].as_str().expect("a key"));
+    let listed = done(house.path(), &["keys", "api", "list", "--json"], "");
+    assert!(listed.contains(id) && !listed.contains(key), "{listed}");
+    done(house.path(), &["keys", "api", "revoke", id], "");
+    refused(house.path(), &["keys", "api", "revoke", "nobody"], "", 3);
+}
