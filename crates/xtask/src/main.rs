@@ -1,1 +1,56 @@
-fn main() {}
+//! `cargo xtask`: test, lint, bench, kafka, tidy, soak.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod kafka;
+mod lint;
+mod tests;
+mod tidy;
+mod tools;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  test                    builds tamis, runs every test and ten seconds of each fuzz target; sums up in the last line
+  lint                    format, clippy, dependencies, messages, metrics, house rules
+  bench <name> [args]     line, latency, memory, or a criterion bench by its file's name
+  kafka up [--tmpfs] [--port N] [--heap-mb N] [--hours N]
+                          starts a broker that stays, 8 hours at most; its address is the last line
+  kafka down              ends it and removes its data
+  tidy                    the house rules alone
+  soak [minutes]          the promises of the whole, over and over (10 minutes)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all went well.
+fn run(arguments: &[&str]) -> Result<bool> {
+    match arguments {
+        ["test"] => tests::test(),
+        ["soak"] => tests::soak(10),
+        ["soak", minutes] => tests::soak(minutes.parse()?),
+        ["lint"] => lint::lint(),
+        ["tidy"] => tidy::tidy(),
+        ["bench", name, rest @ ..] => bench::bench(name, rest),
+        ["kafka", "up", options @ ..] => kafka::up(options),
+        ["kafka", "down"] => kafka::down(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        _ => bail!("no such command\n\n{USAGE}"),
+    }
+}
