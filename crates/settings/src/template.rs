@@ -1,0 +1,56 @@
+//! What `tamis init` writes: every key with its default.
+
+/// A commented `tamis.toml` that says the defaults.
+pub const TEMPLATE: &str = r#"# tamis: settings. Every key can be overridden as TAMIS_<SECTION>__<KEY>, such as TAMIS_BUS__KIND=kafka.
+# Relative paths are relative to this file. `tamis validate` checks it.
+
+[bus]
+kind = "embedded"                      # "embedded": one process, one machine; or "kafka"
+data_dir = "var/tamis"                 # embedded: where the log is
+bootstrap_servers = "127.0.0.1:9092"   # kafka
+prefix = "tamis"                       # topics are <prefix>.<noun>.v1
+group = "tamis-router"                 # consumer group of all routers
+instance = ""                          # unique in the group and stable; the host's name when empty
+
+[bus.client]                           # librdkafka properties as they are, for TLS and SASL
+# "security.protocol" = "sasl_ssl"
+# "sasl.mechanism" = "SCRAM-SHA-512"
+# "sasl.username" = "tamis"
+# "sasl.password" = "…"                # or TAMIS_BUS__CLIENT__SASL_PASSWORD
+
+[topics]
+partitions = 8
+replication = 0                        # 0 = 3, or the number of brokers where there are fewer
+max_message_bytes = 16777216           # larger deliveries are split
+retention = "24h"                      # the longest outage tolerated
+
+[identity]
+key_file = "tamis.key"                 # the secret that subjects are made with; keep a copy somewhere safe
+default_region = "FR"                  # for national phone numbers
+
+[router]
+workers = 0                            # 0 = one for each core
+batch_ms_max = 10
+batch_bytes_max = 8388608
+freshness_max_ms = 5000                # from the barrier to the commit; past it a batch is decided again
+dedupe_window = "48h"                  # not used by this version
+
+[suppression]
+snapshot_dir = "var/snapshots"         # not used by this version
+snapshot_every = "15m"                 # not used by this version
+
+[purge]
+enabled = true                         # embedded: delete deliveries once every reader has committed past them
+readers = { sms = [], email = [], voice = [], fax = [], mail = [] }   # gateways' consumer groups
+
+[http]
+public = "127.0.0.1:8080"              # not used by this version
+public_url = "http://127.0.0.1:8080"   # not used by this version
+api = "127.0.0.1:8081"                 # tenants and gateways
+admin = "127.0.0.1:9600"               # /livez /readyz /metrics
+keys_file = "var/api-keys.toml"        # `tamis keys api create`
+auth = "on"                            # "off" only on loopback addresses
+
+[policy]
+file = "policy.toml"                   # not read by this version: refused if it exists
+"#;

@@ -1,0 +1,113 @@
+//! What is refused, with which line and which guess; and that the template says the defaults.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+fn parse(text: &str) -> Result<Settings, Problems> {
+    with_env(text, &[])
+}
+
+fn with_env(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Problems> {
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Settings::parse(text, Path::new("/nowhere/tamis.toml"), environment)
+}
+
+fn refused(text: &str) -> String {
+    parse(text).expect_err("it must be refused").to_string()
+}
+
+#[test]
+fn the_template_says_the_defaults() {
+    let (written, empty) = (parse(TEMPLATE).unwrap(), parse("").unwrap());
+    assert_eq!(format!("{:?}", written.bus()), format!("{:?}", empty.bus()));
+    assert_eq!(format!("{:?}", written.router()), format!("{:?}", empty.router()));
+    assert_eq!(format!("{:?}", written.topics()), format!("{:?}", empty.topics()));
+    assert_eq!(format!("{:?}", written.http()), format!("{:?}", empty.http()));
+    assert_eq!(format!("{:?}", written.identity()), format!("{:?}", empty.identity()));
+    assert_eq!(written.topics().retention(), Duration::from_secs(86_400));
+    assert_eq!(written.identity().key_file(), Path::new("/nowhere/tamis.key"));
+    for (section, keys) in crate::schema::SECTIONS {
+        assert!(TEMPLATE.contains(&format!("[{section}]")));
+        for (key, _) in *keys {
+            assert!(TEMPLATE.contains(&format!("{key} =")) || *key == "client", "{section}.{key}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_line_and_guess() {
+    let text = "[bus]\nkind = \"kafka\"\n\n[router]\nbatch_ms_maxx = 5\n[toppics]\n";
+    let all = refused(text);
+    assert!(
+        all.contains("/nowhere/tamis.toml:5: router.batch_ms_maxx: unknown key; did you mean batch_ms_max?"),
+        "{all}"
+    );
+    assert!(all.contains("/nowhere/tamis.toml:6: toppics: unknown section; did you mean topics?"), "{all}");
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_refused_with_line() {
+    let text = "[topics]\npartitions = \"eight\"\nretention = \"soon\"\n[purge]\nenabled = 1\nreaders = { smss = [] }\n";
+    let all = refused(text);
+    for part in
+        ["tamis.toml:2: topics.partitions", ":3: topics.retention", ":5: purge.enabled", ":6: purge.readers"]
+    {
+        assert!(all.contains(part), "{part} in {all}");
+    }
+    assert!(refused("[bus\n").contains("tamis.toml:1: not TOML"));
+    assert!(refused("bus = 1\n").contains("write [bus]"));
+    assert!(refused("[topics]\npartitions = 0\n").contains("expected 1 to 10000, not 0"));
+    assert!(refused("[bus]\nkind = \"nats\"\n").contains("embedded"));
+    assert!(refused("[identity]\ndefault_region = \"France\"\n").contains("two letters"));
+    assert!(refused("[http]\napi = \"localhost\"\n").contains("127.0.0.1:8081"));
+}
+
+#[test]
+fn values_that_do_not_go_together_are_refused() {
+    let text = "[router]\nbatch_ms_max = 300\nfreshness_max_ms = 400\n";
+    assert!(refused(text).contains("tamis.toml:3: router.freshness_max_ms: 400 ms leaves a batch of 300 ms"));
+    let off = "[http]\nauth = \"off\"\napi = \"0.0.0.0:1\"\n";
+    assert!(refused(off).contains("loopback"));
+    assert!(parse("[http]\nauth = \"off\"\n").is_ok());
+}
+
+#[test]
+fn the_environment_goes_over_the_file() {
+    let env = [
+        ("TAMIS_BUS__KIND", "kafka"),
+        ("TAMIS_ROUTER__WORKERS", "3"),
+        ("TAMIS_BUS__CLIENT__SASL_PASSWORD", "s3cret"),
+        ("TAMIS_LOG", "debug"),
+    ];
+    let settings = with_env("[bus]\nkind = \"embedded\"\n", &env).unwrap();
+    assert_eq!((settings.bus().kind(), settings.router().workers()), (BusKind::Kafka, 3));
+    assert_eq!(settings.bus().client()["sasl.password"], "s3cret");
+    assert!(!format!("{settings:?}").contains("s3cret"), "secrets do not print");
+    let wrong = with_env("", &[("TAMIS_ROUTER__WORKER", "3")]).unwrap_err().to_string();
+    assert_eq!(
+        wrong,
+        "environment: TAMIS_ROUTER__WORKER: unknown variable; did you mean TAMIS_ROUTER__WORKERS?"
+    );
+    let wrong = with_env("", &[("TAMIS_ROUTER__WORKERS", "many")]).unwrap_err().to_string();
+    assert!(wrong.starts_with("environment: router.workers: expected a whole number"), "{wrong}");
+}
+
+#[test]
+fn a_policy_that_would_not_be_enforced_is_refused() {
+    let dir = std::env::temp_dir().join(format!("tamis-settings-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let none = std::iter::empty;
+    let settings = Settings::parse("", &dir.join("tamis.toml"), none()).unwrap();
+    assert!(settings.notes()[0].text.contains("every tenant and channel is allowed"));
+    std::fs::write(dir.join("policy.toml"), "").unwrap();
+    assert!(Settings::parse("", &dir.join("tamis.toml"), none()).is_err());
+    assert!(
+        Settings::parse("[policy]\nfile = \"\"\n", &dir.join("tamis.toml"), none())
+            .unwrap()
+            .notes()
+            .is_empty()
+    );
+    std::fs::remove_dir_all(&dir).unwrap();
+}

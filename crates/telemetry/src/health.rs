@@ -1,0 +1,118 @@
+//! Whether this process may be relied on: the checks behind `/readyz`.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// What must hold for the service to be ready (contract, section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// The filter is loaded.
+    Filter,
+    /// The filter is fresh: its log answers and nothing holds (G5).
+    Freshness,
+    /// The worker group has settled; a spare without partitions has.
+    Group,
+    /// Stores can be written.
+    Store,
+}
+
+impl Check {
+    /// Every check, in the order of the answer.
+    pub const ALL: &'static [Self] = &[Self::Filter, Self::Freshness, Self::Group, Self::Store];
+
+    /// The name in the answer.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Freshness => "freshness",
+            Self::Group => "group",
+            Self::Store => "store",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    ok: bool,
+    detail: &'static str,
+}
+
+#[derive(Serialize)]
+struct Line {
+    check: &'static str,
+    ok: bool,
+    detail: &'static str,
+}
+
+/// The state of every check; clones share it. Nothing is ready until every check was set to be.
+#[derive(Debug, Clone)]
+pub struct Health(Arc<Mutex<[State; Check::ALL.len()]>>);
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Health {
+    /// Every check failing with "starting".
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new([State { ok: false, detail: "starting" }; Check::ALL.len()])))
+    }
+
+    /// Sets `check`; `detail` says in a few words why.
+    pub fn set(&self, check: Check, ok: bool, detail: &'static str) {
+        self.0.lock()[check as usize] = State { ok, detail };
+    }
+
+    /// Whether every check holds.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.lock().iter().all(|state| state.ok)
+    }
+
+    /// One JSON object a line: `{"check","ok","detail"}`, in the order of [`Check::ALL`].
+    #[must_use]
+    pub fn json_lines(&self) -> String {
+        self.answer().1
+    }
+
+    /// [`Health::is_ready`] and [`Health::json_lines`] of the same moment.
+    #[must_use]
+    pub fn answer(&self) -> (bool, String) {
+        let states = *self.0.lock();
+        let mut text = String::new();
+        for (check, state) in Check::ALL.iter().zip(states) {
+            let line = Line { check: check.as_str(), ok: state.ok, detail: state.detail };
+            text.push_str(&serde_json::to_string(&line).expect("three plain fields always serialise"));
+            text.push('\n');
+        }
+        (states.iter().all(|state| state.ok), text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_only_when_every_check_was_set_to_hold() {
+        let health = Health::new();
+        for &check in Check::ALL {
+            assert!(!health.is_ready());
+            health.set(check, true, "good");
+        }
+        assert!(health.is_ready());
+        health.clone().set(Check::Freshness, false, "behind");
+        assert!(!health.is_ready());
+        assert_eq!(
+            health.json_lines().lines().nth(1),
+            Some(r#"{"check":"freshness","ok":false,"detail":"behind"}"#)
+        );
+        assert_eq!(health.json_lines().lines().count(), Check::ALL.len());
+    }
+}
