@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::commands::demo;
+use crate::commands::{deliveries, demo, explain, init, jobs, keys, run, suppress, topics, validate};
 use crate::exit_code::Outcome;
 
 /// Routes marketing campaigns to their channels, exactly once, and honours every opt-out.
@@ -41,6 +41,24 @@ pub(crate) struct Global {
 enum Command {
     /// Show the whole system at work in one process: campaigns, opt-outs, gateways, and the check of it all.
     Demo(demo::Demo),
+    /// Write a commented tamis.toml and make the secret key.
+    Init(init::Init),
+    /// Check the settings.
+    Validate(validate::Validate),
+    /// Plan, create or check the topics on Kafka.
+    Topics(topics::Topics),
+    /// Run the service.
+    Run(run::Run),
+    /// Send jobs, or print one to begin with.
+    Jobs(jobs::Jobs),
+    /// Read deliveries as a gateway would.
+    Deliveries(deliveries::Deliveries),
+    /// Record or lift opt-outs.
+    Suppress(suppress::Suppress),
+    /// Say what would become of one recipient of one job, and why.
+    Explain(explain::Explain),
+    /// Make, list and revoke API keys.
+    Keys(keys::Keys),
     /// Print shell completions.
     #[command(after_help = "Example:\n  tamis completions bash > /etc/bash_completion.d/tamis")]
     Completions {
@@ -55,6 +73,15 @@ impl Cli {
         let global = &self.global;
         match self.command {
             Command::Demo(command) => command.run(global),
+            Command::Init(command) => command.run(global),
+            Command::Validate(command) => command.run(global),
+            Command::Topics(command) => command.run(global),
+            Command::Run(command) => command.run(global),
+            Command::Jobs(command) => command.run(global),
+            Command::Deliveries(command) => command.run(global),
+            Command::Suppress(command) => command.run(global),
+            Command::Explain(command) => command.run(global),
+            Command::Keys(command) => command.run(global),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "tamis", &mut script);

@@ -1,3 +1,12 @@
 //! A file for each command.
 
+pub(crate) mod deliveries;
 pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod init;
+pub(crate) mod jobs;
+pub(crate) mod keys;
+pub(crate) mod run;
+pub(crate) mod suppress;
+pub(crate) mod topics;
+pub(crate) mod validate;

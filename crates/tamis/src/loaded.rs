@@ -34,7 +34,10 @@ impl Loaded {
                 return Err(stopped.into());
             }
             if begun.elapsed() > LOAD_TIMEOUT {
-                return Err(Failure::say(ExitCode::Unreachable, "read suppressions: the log's end was not reached in time"));
+                return Err(Failure::say(
+                    ExitCode::Unreachable,
+                    "read suppressions: the log's end was not reached in time",
+                ));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

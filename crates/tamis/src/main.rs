@@ -6,8 +6,13 @@ mod context;
 mod demo;
 mod exit_code;
 mod job_json;
+mod loaded;
 mod mask;
 mod output;
+mod sender;
+mod service;
+mod serving;
+mod suppressing;
 
 use clap::Parser as _;
 

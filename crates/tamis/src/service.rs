@@ -73,7 +73,8 @@ impl Service {
         let text = std::fs::read_to_string(data_dir.join(FILE)).ok()?;
         let endpoint: Endpoint = serde_json::from_str(&text).ok()?;
         std::net::TcpStream::connect_timeout(&endpoint.api, Duration::from_secs(2)).ok()?;
-        let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
         Some(Self { agent: config.into(), base: format!("http://{}", endpoint.api), token: endpoint.token })
     }
 
@@ -102,6 +103,17 @@ impl Service {
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
+    /// STUB
+    pub(crate) fn send_job(&self, _value: &[u8]) -> Outcome {
+        todo!()
+    }
+    pub(crate) fn tail(
+        &self,
+        _ask: &crate::context::TailAsk,
+        _each: &mut dyn FnMut(&[u8]) -> Outcome,
+    ) -> Outcome {
+        todo!()
+    }
     /// Adds or lifts opt-outs; answers the lines rejected, each with a code.
     pub(crate) fn suppress(&self, ask: &Ask, rows: &Rows) -> Outcome<Vec<(usize, String)>> {
         let mut body = json!({
@@ -153,7 +165,8 @@ impl Service {
         if status != 200 && status != 422 {
             return Err(refusal(status, &answer));
         }
-        let told = if answer["rejected"].is_array() { &answer["rejected"] } else { &answer["details"]["rejected"] };
+        let told =
+            if answer["rejected"].is_array() { &answer["rejected"] } else { &answer["details"]["rejected"] };
         for one in told.as_array().into_iter().flatten() {
             let index = one["index"].as_u64().and_then(|index| usize::try_from(index).ok());
             let line = lines

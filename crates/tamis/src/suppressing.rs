@@ -71,7 +71,12 @@ impl Rows {
 }
 
 /// Writes the rows' records and waits until all are durable. Answers the lines rejected, each with a code.
-pub(crate) fn write(loaded: &Loaded, subjects: &Subjects, ask: &Ask, rows: &Rows) -> Outcome<Vec<(usize, String)>> {
+pub(crate) fn write(
+    loaded: &Loaded,
+    subjects: &Subjects,
+    ask: &Ask,
+    rows: &Rows,
+) -> Outcome<Vec<(usize, String)>> {
     let recorder = loaded.recorder();
     let mut rejected = Vec::new();
     let mut records = Vec::new();
@@ -94,7 +99,9 @@ pub(crate) fn write(loaded: &Loaded, subjects: &Subjects, ask: &Ask, rows: &Rows
     let (told, answer) = mpsc::channel();
     // Nobody listens any more only after the time-out below.
     recorder.submit(records, Box::new(move |acked| drop(told.send(acked))));
-    answer.recv_timeout(ACK_TIMEOUT).or_exit(ExitCode::Unreachable, "record opt-outs: the log does not answer")??;
+    answer
+        .recv_timeout(ACK_TIMEOUT)
+        .or_exit(ExitCode::Unreachable, "record opt-outs: the log does not answer")??;
     Ok(rejected)
 }
 

@@ -66,7 +66,7 @@ impl Demo {
         let _ = tamis_telemetry::init_logs(false, Some(if self.quiet(global) { "warn" } else { "off" }));
         match &self.bootstrap_servers {
             Some(servers) => {
-                let name = format!("tamis-demo-{}-{}", cast::now_ms(), std::process::id());
+                let name = format!("tamis-demo-{}-{}", context::now_ms(), std::process::id());
                 output::note(format!("making topics {name}.* (they stay there afterwards)"));
                 let bus = stage::kafka(servers, &name)?;
                 self.play(global, bus, &name, format!("Kafka at {servers}"))

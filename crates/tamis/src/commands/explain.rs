@@ -24,7 +24,9 @@ const INPUT_BYTES_MAX: u64 = 1 << 20;
 /// Reads from stdin `{"job":{…},"recipient":{…}}`: a job's header and a recipient, with the field names of the
 /// reference. `job_id` may be left out. Nothing of the recipient is printed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  echo '{\"job\":{\"tenant\":\"acme\",\"channel\":\"sms\"},\"recipient\":{\"address\":\"06 39 98 12 34\"}}' | tamis explain")]
+#[command(
+    after_help = "Example:\n  echo '{\"job\":{\"tenant\":\"acme\",\"channel\":\"sms\"},\"recipient\":{\"address\":\"06 39 98 12 34\"}}' | tamis explain"
+)]
 pub(crate) struct Explain {}
 
 /// A record that is in force for the recipient.
@@ -44,7 +46,9 @@ impl Explain {
         let now_ms = context::now_ms();
         let told = match context.log()? {
             Log::Kafka(bus) => with_loaded(&Loaded::from(bus, subjects.clone())?, &subjects, &job, now_ms)?,
-            Log::Embedded(bus) => with_loaded(&Loaded::from(bus, subjects.clone())?, &subjects, &job, now_ms)?,
+            Log::Embedded(bus) => {
+                with_loaded(&Loaded::from(bus, subjects.clone())?, &subjects, &job, now_ms)?
+            }
             Log::Service(service) => {
                 let index = service.index_of(&subjects, &job)?;
                 explain(&index, &subjects, &job, now_ms)?
@@ -62,9 +66,12 @@ fn with_loaded(loaded: &Loaded, subjects: &Subjects, job: &SendJob, now_ms: Unix
 fn read() -> Outcome<SendJob> {
     let refuse = |text: String| Failure::say(ExitCode::Refused, text);
     let mut text = String::new();
-    std::io::stdin().take(INPUT_BYTES_MAX).read_to_string(&mut text).or_exit(ExitCode::Refused, "read stdin")?;
-    let mut value: Value =
-        serde_json::from_str(&text).map_err(|error| refuse(format!("stdin: not JSON at line {}", error.line())))?;
+    std::io::stdin()
+        .take(INPUT_BYTES_MAX)
+        .read_to_string(&mut text)
+        .or_exit(ExitCode::Refused, "read stdin")?;
+    let mut value: Value = serde_json::from_str(&text)
+        .map_err(|error| refuse(format!("stdin: not JSON at line {}", error.line())))?;
     let recipient = value["recipient"].take();
     let mut job = value["job"].take();
     let Some(fields) = job.as_object_mut() else {
@@ -97,7 +104,8 @@ fn explain(index: &Index, subjects: &Subjects, job: &SendJob, now_ms: UnixMs) ->
         told["retry_at_ms"] = json!(retry_at_ms);
     }
     if let Some(refusal) = &decision.refusal {
-        told["refusal"] = json!({ "code": refusal.code.code(), "rule": refusal.rule, "message": refusal.message });
+        told["refusal"] =
+            json!({ "code": refusal.code.code(), "rule": refusal.rule, "message": refusal.message });
     }
     let mut records = Vec::new();
     for (subject, by_contact) in subjects_of(subjects, job) {
@@ -143,15 +151,21 @@ pub(crate) fn subjects_of(subjects: &Subjects, job: &SendJob) -> Vec<(Subject, b
         }
     };
     let tenant = tamis_campaign::Tenant::parse(&job.tenant).ok();
-    let by_contact = tenant.filter(|_| !one.contact.is_empty()).map(|tenant| subjects.contact(tenant, &one.contact));
-    by_address.map(|subject| (subject, false)).into_iter().chain(by_contact.map(|subject| (subject, true))).collect()
+    let by_contact =
+        tenant.filter(|_| !one.contact.is_empty()).map(|tenant| subjects.contact(tenant, &one.contact));
+    by_address
+        .map(|subject| (subject, false))
+        .into_iter()
+        .chain(by_contact.map(|subject| (subject, true)))
+        .collect()
 }
 
 /// A record, and whether it is the one that caused the decision.
 fn record_json(cause: &Cause, job: &SendJob, reason: Option<&str>, now_ms: UnixMs) -> Value {
     let found = &cause.found;
     let (_, list) = found.scope.names();
-    let here = found.channel.is_none_or(|channel| channel.number() == job.channel) && (list.is_empty() || list == job.list);
+    let here = found.channel.is_none_or(|channel| channel.number() == job.channel)
+        && (list.is_empty() || list == job.list);
     json!({
         "by": if cause.by_contact { "contact" } else { "address" },
         "reason": found.reason.as_str(),
@@ -186,12 +200,18 @@ fn in_words(told: &Value) -> String {
             if record["cause"] == json!(true) { "because of" } else { "in force  " },
             text(&record["reason"]),
             text(&record["scope"]),
-            record["list"].as_str().filter(|list| !list.is_empty()).map_or_else(String::new, |list| format!(" {list}")),
+            record["list"]
+                .as_str()
+                .filter(|list| !list.is_empty())
+                .map_or_else(String::new, |list| format!(" {list}")),
             text(&record["channel"]),
             text(&record["by"]),
             text(&record["source"]),
             age(record["age_ms"].as_i64().unwrap_or(0)),
-            record["evidence"].as_str().filter(|e| !e.is_empty()).map_or_else(String::new, |e| format!("  evidence {e}")),
+            record["evidence"]
+                .as_str()
+                .filter(|e| !e.is_empty())
+                .map_or_else(String::new, |e| format!("  evidence {e}")),
         ));
     }
     lines

@@ -35,7 +35,9 @@ impl Init {
         Key::create_file(&key).or_exit(ExitCode::Failed, format!("make key {}", key.display()))?;
         write_new(&settings, tamis_settings::TEMPLATE)?;
         if global.json {
-            return output::json(&json!({ "settings": settings.display().to_string(), "key": key.display().to_string() }));
+            return output::json(
+                &json!({ "settings": settings.display().to_string(), "key": key.display().to_string() }),
+            );
         }
         output::line(format!("wrote {} and {} (mode 0600)", settings.display(), key.display()))?;
         output::note(

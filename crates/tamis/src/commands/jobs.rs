@@ -25,7 +25,9 @@ enum Command {
     ///
     /// `content` and the recipients' `fields` are base64; `content_text` is the content as it stands. A line that
     /// is not a job is told with its number and field, and the others are sent.
-    #[command(after_help = "Example:\n  tamis jobs example --channel sms | tamis jobs send -\n  tamis jobs send jobs.ndjson")]
+    #[command(
+        after_help = "Example:\n  tamis jobs example --channel sms | tamis jobs send -\n  tamis jobs send jobs.ndjson"
+    )]
     Send {
         /// The file, or - for stdin.
         file: String,

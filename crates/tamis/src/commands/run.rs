@@ -31,6 +31,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Run the service until SIGTERM or Ctrl-C, which drains; a second one ends at once.
+///
+/// Logs go to stderr, as JSON with --json; TAMIS_LOG sets their level, as in `TAMIS_LOG=debug`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tamis run\n  tamis --config /etc/tamis/tamis.toml run --roles intake")]
 pub(crate) struct Run {
@@ -52,9 +54,14 @@ enum Role {
 }
 
 impl Run {
-    pub(crate) fn run(self, _global: &Global) -> Outcome {
-        let context = Context::open(_global)?;
-        context.start_logs()?;
+    pub(crate) fn run(self, global: &Global) -> Outcome {
+        let context = Context::open(global)?;
+        // Read here and not in the settings: it is wanted before anything else can fail.
+        let filter = std::env::var_os("TAMIS_LOG").and_then(|text| text.into_string().ok());
+        tamis_telemetry::init_logs(global.json, filter.as_deref()).or_exit(ExitCode::Refused, "TAMIS_LOG")?;
+        for note in context.notes() {
+            tracing::info!(note, "settings");
+        }
         let subjects = context.subjects()?;
         let stop = Stop::watch()?;
         let (metrics, exposition) = Metrics::install();
@@ -95,7 +102,7 @@ impl House {
 
     /// Workers of this process; none without the role.
     fn workers(&self) -> u16 {
-        if self.has(Role::Route) { self.context.workers() } else { 0 }
+        if self.has(Role::Route) { self.context.settings.router().workers() } else { 0 }
     }
 
     /// Waits until a broker answers and the topics are fit; `false` when it was asked to stop meanwhile.
@@ -160,20 +167,34 @@ impl House {
         match stopped {
             Some(stopped) => Err(stopped.into()),
             None if drained => Ok(()),
-            None => Err(Failure::say(ExitCode::Failed, "drain: not finished in time; what was under way is decided again")),
+            None => Err(Failure::say(
+                ExitCode::Failed,
+                "drain: not finished in time; what was under way is decided again",
+            )),
         }
     }
 
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.
-    fn intake(&self, running: &Running, local: Option<Arc<dyn serving::Local>>) -> Outcome<Option<Advertised>> {
+    fn intake(
+        &self,
+        running: &Running,
+        local: Option<Arc<dyn serving::Local>>,
+    ) -> Outcome<Option<Advertised>> {
         if !self.has(Role::Intake) && local.is_none() {
             return Ok(None);
         }
         let api = self.context.settings.http().api();
         let token = serving::token()?;
         let embedded = local.is_some();
-        let bound =
-            self.serving.api(&self.context, &self.subjects, running, &self.metrics, local, token.clone(), api)?;
+        let bound = self.serving.api(
+            &self.context,
+            &self.subjects,
+            running,
+            &self.metrics,
+            local,
+            token.clone(),
+            api,
+        )?;
         if !embedded {
             return Ok(None);
         }

@@ -27,10 +27,14 @@ pub(crate) struct Suppress {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Record opt-outs: each is in force for every job written after this command has ended.
-    #[command(after_help = "Example:\n  tamis suppress add --tenant acme --channel sms --reason stop_reply < numbers.txt")]
+    #[command(
+        after_help = "Example:\n  tamis suppress add --tenant acme --channel sms --reason stop_reply < numbers.txt"
+    )]
     Add(Args),
     /// Lift exactly the records named. Erased and blocked ones need --reason-text.
-    #[command(after_help = "Example:\n  tamis suppress lift --tenant acme --channel sms --reason stop_reply < numbers.txt")]
+    #[command(
+        after_help = "Example:\n  tamis suppress lift --tenant acme --channel sms --reason stop_reply < numbers.txt"
+    )]
     Lift(Args),
 }
 
@@ -78,12 +82,18 @@ fn channel_or_all(text: &str) -> Result<ChannelOrAll, String> {
     if text == "all" {
         return Ok(ChannelOrAll(None));
     }
-    context::channel(text).map(|channel| ChannelOrAll(Some(channel))).map_err(|error| format!("{error}, or all"))
+    context::channel(text)
+        .map(|channel| ChannelOrAll(Some(channel)))
+        .map_err(|error| format!("{error}, or all"))
 }
 
 fn reason(text: &str) -> Result<Reason, String> {
-    let all: Vec<Reason> = Reason::ALL.iter().copied().filter(|reason| *reason != Reason::NoConsent).collect();
-    all.iter().copied().find(|reason| reason.as_str() == text).ok_or_else(|| format!("must be one of {}", names(&all)))
+    let all: Vec<Reason> =
+        Reason::ALL.iter().copied().filter(|reason| *reason != Reason::NoConsent).collect();
+    all.iter()
+        .copied()
+        .find(|reason| reason.as_str() == text)
+        .ok_or_else(|| format!("must be one of {}", names(&all)))
 }
 
 fn tenant(text: &str) -> Result<String, String> {
@@ -105,7 +115,9 @@ impl Suppress {
         let lines: Box<dyn BufRead> = if args.file == "-" {
             Box::new(stdin().lock())
         } else {
-            Box::new(BufReader::new(File::open(&args.file).or_exit(ExitCode::Refused, format!("open {}", args.file))?))
+            Box::new(BufReader::new(
+                File::open(&args.file).or_exit(ExitCode::Refused, format!("open {}", args.file))?,
+            ))
         };
         let mut total = Total { accepted: 0, rejected: Vec::new() };
         match context.log()? {
@@ -132,7 +144,9 @@ impl Args {
         let reach = match (self.scope.as_str(), &self.list) {
             ("platform", Some(_)) => return usage("--list and --scope platform exclude each other"),
             ("platform", None) if self.contacts => {
-                return usage("a contact belongs to its tenant: --contacts and --scope platform exclude each other");
+                return usage(
+                    "a contact belongs to its tenant: --contacts and --scope platform exclude each other",
+                );
             }
             ("platform", None) => Reach::Platform,
             (_, _) if self.tenant.is_empty() => return usage("--tenant is needed, but for --scope platform"),
@@ -204,10 +218,15 @@ impl Total {
     fn tell(self, global: &Global, lift: bool) -> Outcome {
         let Self { accepted, rejected } = self;
         if global.json {
-            let lines: Vec<_> = rejected.iter().map(|(line, code)| json!({ "line": line, "code": code })).collect();
+            let lines: Vec<_> =
+                rejected.iter().map(|(line, code)| json!({ "line": line, "code": code })).collect();
             output::json(&json!({ "accepted": accepted, "rejected": lines }))?;
         } else {
-            output::line(format!("{} {accepted}, rejected {}", if lift { "lifted" } else { "recorded" }, rejected.len()))?;
+            output::line(format!(
+                "{} {accepted}, rejected {}",
+                if lift { "lifted" } else { "recorded" },
+                rejected.len()
+            ))?;
             for (line, code) in &rejected {
                 output::note(format!("line {line}: {code}"));
             }
@@ -215,6 +234,9 @@ impl Total {
         if rejected.is_empty() {
             return Ok(());
         }
-        Err(Failure::say(ExitCode::Refused, format!("{} lines were rejected; the others are durable", rejected.len())))
+        Err(Failure::say(
+            ExitCode::Refused,
+            format!("{} lines were rejected; the others are durable", rejected.len()),
+        ))
     }
 }

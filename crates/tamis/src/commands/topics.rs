@@ -53,7 +53,12 @@ impl Topics {
                 output::line(format!("done   {line}"))?;
             }
             for finding in &findings {
-                output::line(format!("{} {}: {}", severity(finding, "refuse", "note  "), finding.topic, finding.text))?;
+                output::line(format!(
+                    "{} {}: {}",
+                    severity(finding, "refuse", "note  "),
+                    finding.topic,
+                    finding.text
+                ))?;
             }
             if findings.is_empty() {
                 output::line("every topic is as it should be")?;

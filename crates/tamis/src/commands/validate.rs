@@ -55,6 +55,9 @@ impl Validate {
         if refused == 0 {
             return Ok(());
         }
-        Err(Failure::say(ExitCode::Refused, format!("{refused} of the topics' differences stand in the way of tamis run")))
+        Err(Failure::say(
+            ExitCode::Refused,
+            format!("{refused} of the topics' differences stand in the way of tamis run"),
+        ))
     }
 }

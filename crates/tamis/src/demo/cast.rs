@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tamis_bus::{Bus, KeyedRecord, Positions, Recorder, Scheduler, Tail, TailTopic};
@@ -17,6 +17,8 @@ use tamis_subject::{Postal, Subject, Subjects};
 use tamis_wire::Message as _;
 use tamis_wire::proto::campaign::v1::{Delivery, JobOutcomes};
 use tamis_wire::record::{self, Record, Scope, State};
+
+use crate::context;
 
 use super::books::{Books, Handle, Reach};
 use super::latency::Latencies;
@@ -206,7 +208,7 @@ impl<S: Scheduler> Desk<S> {
 
     /// Schedules one job; answers how many recipients it has.
     fn job(&mut self) -> u64 {
-        let (number, job, mut plan) = self.world.job(now_ms());
+        let (number, job, mut plan) = self.world.job(context::now_ms());
         let size = job.recipients.len() as u64;
         let bytes = job.encode_to_vec();
         {
@@ -383,10 +385,4 @@ fn watch(filter: &Filter, acked: &Receiver<(Positions, Instant)>, shared: &Share
             !there
         });
     }
-}
-
-/// The wall clock, Unix ms.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

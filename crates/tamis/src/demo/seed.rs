@@ -29,9 +29,4 @@ impl Dice {
     pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
         self.below(1000) < per_mille
     }
-
-    /// One of them; `all` is not empty.
-    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len() as u32) as usize]
-    }
 }

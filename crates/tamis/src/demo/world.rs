@@ -61,8 +61,6 @@ pub(crate) struct Wish {
     pub(crate) handle: Handle,
     /// What the books keep of it.
     pub(crate) opt_out: OptOut,
-    /// The identity as text for the keyed subject, in one of its spellings.
-    pub(crate) person: Person,
     /// Which spelling.
     pub(crate) spelling: u32,
 }
@@ -196,7 +194,7 @@ impl World {
             _ => (by_address, Reach::Platform, None, Reason::Erased),
         };
         let opt_out = OptOut { reach, channel, reason, acked: Arc::new(AtomicU64::new(0)) };
-        Wish { handle, opt_out, person, spelling: self.dice.below(12) }
+        Wish { handle, opt_out, spelling: self.dice.below(12) }
     }
 
     fn campaign(&mut self) -> usize {
@@ -214,10 +212,10 @@ impl World {
 
     /// Whom the next place of a job is for: somebody who just opted out, the same as before, or anybody.
     fn somebody(&mut self, which: usize, before: Option<&Planned>) -> Person {
-        if let Some(at) = self.pounce.iter().position(|(campaign, _)| *campaign == which) {
-            if let Some((_, person)) = self.pounce.remove(at) {
-                return person;
-            }
+        if let Some(at) = self.pounce.iter().position(|(campaign, _)| *campaign == which)
+            && let Some((_, person)) = self.pounce.remove(at)
+        {
+            return person;
         }
         match before {
             Some(before) if self.dice.chance(4) => before.person,
