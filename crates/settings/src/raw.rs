@@ -29,9 +29,8 @@ impl Raw {
             findings: Vec::new(),
         };
         raw.read_lines(text);
-        if raw.findings.is_empty()
-            && let Ok(table) = text.parse::<Table>()
-        {
+        // What is unknown was found before; what is known is still taken, so that everything wrong is said at once.
+        if let Ok(table) = text.parse::<Table>() {
             raw.read_values(table);
         }
         raw.read_environment(environment);

@@ -44,6 +44,8 @@ fn an_unknown_key_is_refused_with_line_and_guess() {
         all.contains("/nowhere/tamis.toml:5: router.batch_ms_maxx: unknown key; did you mean batch_ms_max?"),
         "{all}"
     );
+    let both = refused("[bus]\nkinds = \"kafka\"\n[topics]\npartitions = \"eight\"\n");
+    assert!(both.contains(":2: bus.kinds") && both.contains(":4: topics.partitions"), "all at once: {both}");
     assert!(all.contains("/nowhere/tamis.toml:6: toppics: unknown section; did you mean topics?"), "{all}");
 }
 

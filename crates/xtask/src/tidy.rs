@@ -17,10 +17,10 @@ const DOORS: [(&str, &[&str]); 12] = [
     ("roaring", &["crates/suppression"]),
     ("rlibphonenumber", &["crates/subject"]),
     ("siphasher", &["crates/subject"]),
-    ("blake3", &["crates/subject"]),
+    ("blake3", &["crates/subject", "crates/intake"]),
     ("clap", &["crates/tamis"]),
     ("metrics", &["crates/telemetry"]),
-    ("toml", &["crates/settings"]),
+    ("toml", &["crates/settings", "crates/intake"]),
 ];
 
 /// Places of one machine, taken apart so that this file does not hold them.

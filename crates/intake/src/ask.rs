@@ -1,0 +1,267 @@
+//! What a call asks, checked: the rules of the contract, sections 6 and 9 (Scopes, Statuses).
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use tamis_campaign::{Channel, Reason, RecordReason, Tenant, UnixMs, is_identifier};
+use tamis_wire::record::Scope;
+
+use crate::access::Caller;
+use crate::answer::Refusal;
+use crate::keys::Owner;
+use crate::rows::Rows;
+
+/// As the log's records take it.
+const LIST_MOST: usize = 128;
+/// Evidence is an id, not a document.
+const EVIDENCE_MOST: usize = 256;
+
+/// What is wanted of the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    Add,
+    Lift,
+}
+
+/// Records to write, or to lift.
+pub(crate) struct Ask {
+    pub(crate) scope: Scope,
+    pub(crate) channel: Option<Channel>,
+    pub(crate) reason: RecordReason,
+    pub(crate) evidence: Box<str>,
+    pub(crate) expires_at_ms: UnixMs,
+    pub(crate) rows: Rows,
+}
+
+/// Records to look up.
+pub(crate) struct LookUp {
+    pub(crate) tenant: String,
+    pub(crate) rows: Rows,
+}
+
+/// A body as it is written: names known, each once; values not looked at yet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    tenant: Option<Value>,
+    scope: Option<Value>,
+    list: Option<Value>,
+    channel: Option<Value>,
+    reason: Option<Value>,
+    addresses: Option<Value>,
+    contacts: Option<Value>,
+    postal: Option<Value>,
+    evidence: Option<Value>,
+    expires_at_ms: Option<Value>,
+    reason_text: Option<Value>,
+}
+
+impl Written {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(body).map_err(|error| {
+            if error.is_data() {
+                return unknown_field(&error.to_string());
+            }
+            let text = format!("not JSON at line {}, column {}", error.line(), error.column());
+            Refusal::new(StatusCode::BAD_REQUEST, "NOT_JSON", text)
+        })
+    }
+
+    /// Refuses what is a field elsewhere, but not here.
+    fn without(&self, fields: &[(&str, &Option<Value>)]) -> Result<(), Refusal> {
+        match fields.iter().find(|(_, value)| value.is_some()) {
+            Some((name, _)) => Err(Refusal::field(name, "not a field of this call")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// serde's words quote what came in, so only a field's name is taken from them, and only if it looks like one.
+fn unknown_field(words: &str) -> Refusal {
+    let name = words.split('`').nth(1).filter(|name| {
+        (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+    });
+    match name {
+        Some(name) if words.starts_with("unknown field") => Refusal::field(name, "unknown field"),
+        Some(name) if words.starts_with("duplicate field") => Refusal::field(name, "stands twice"),
+        _ if words.starts_with("unknown field") => Refusal::field("body", "it has an unknown field"),
+        _ => Refusal::field("body", "must be one JSON object"),
+    }
+}
+
+impl Ask {
+    /// What `body` asks at `door` in the name of `caller`.
+    pub(crate) fn read(body: &[u8], door: Door, caller: &Caller) -> Result<Self, Refusal> {
+        let written = Written::read(body)?;
+        if door == Door::Add {
+            written.without(&[("reason_text", &written.reason_text)])?;
+        }
+        let channel = channel(written.channel)?;
+        let reason = reason(written.reason)?;
+        let evidence = opaque("evidence", written.evidence)?;
+        let reason_text = opaque("reason_text", written.reason_text)?;
+        let expires_at_ms = moment("expires_at_ms", written.expires_at_ms)?;
+        let scope = scope(written.scope, written.list, written.tenant, caller)?;
+        may_write(reason, door, caller, reason_text.as_deref())?;
+        Ok(Self {
+            scope,
+            channel,
+            reason,
+            evidence: reason_text.or(evidence).unwrap_or_default().into(),
+            expires_at_ms,
+            rows: Rows::take(written.addresses, written.contacts, written.postal)?,
+        })
+    }
+
+    /// The tenant that contacts belong to; none on the platform.
+    pub(crate) fn tenant(&self) -> Option<Tenant<'_>> {
+        Tenant::parse(self.scope.names().0).ok()
+    }
+}
+
+impl LookUp {
+    /// What `body` asks in the name of `caller`.
+    pub(crate) fn read(body: &[u8], caller: &Caller) -> Result<Self, Refusal> {
+        let written = Written::read(body)?;
+        written.without(&[
+            ("scope", &written.scope),
+            ("list", &written.list),
+            ("channel", &written.channel),
+            ("reason", &written.reason),
+            ("evidence", &written.evidence),
+            ("expires_at_ms", &written.expires_at_ms),
+            ("reason_text", &written.reason_text),
+        ])?;
+        let tenant = tenant(written.tenant, caller)?.ok_or_else(no_tenant)?;
+        Ok(Self { tenant, rows: Rows::take(written.addresses, written.contacts, written.postal)? })
+    }
+}
+
+/// `list` makes it LIST; `tenant` or `platform` together with it is refused (contract, section 9).
+fn scope(
+    written: Option<Value>,
+    list: Option<Value>,
+    of: Option<Value>,
+    caller: &Caller,
+) -> Result<Scope, Refusal> {
+    let (written, list) = (text("scope", written)?, text("list", list)?);
+    if list.as_ref().is_some_and(|list| !is_identifier(list.as_bytes(), LIST_MOST)) {
+        let text = format!("must be 1 to {LIST_MOST} characters of [A-Za-z0-9._:-]");
+        return Err(Refusal::field("list", text));
+    }
+    let tenant = tenant(of, caller)?;
+    match (written.as_deref(), list) {
+        (None | Some("list"), Some(list)) => {
+            Ok(Scope::List { tenant: tenant.ok_or_else(no_tenant)?.into(), list: list.into() })
+        }
+        (None | Some("tenant"), None) => Ok(Scope::Tenant(tenant.ok_or_else(no_tenant)?.into())),
+        (Some("platform"), None) => match caller.owner {
+            Owner::Operator => Ok(Scope::Platform),
+            Owner::Tenant(_) | Owner::Gateway(_) => {
+                Err(Refusal::not_yours("scope: platform needs an operator's key"))
+            }
+        },
+        (Some("list"), None) => Err(Refusal::field("list", "missing")),
+        (Some("tenant" | "platform"), Some(_)) => {
+            Err(Refusal::field("scope", "a list has the scope list: leave scope out"))
+        }
+        (Some(_), _) => Err(Refusal::field("scope", "must be tenant, list or platform")),
+    }
+}
+
+/// The tenant asked for, or the key's own; `None` when an operator names none.
+fn tenant(written: Option<Value>, caller: &Caller) -> Result<Option<String>, Refusal> {
+    let written = text("tenant", written)?;
+    if let Some(name) = &written
+        && let Err(error) = Tenant::parse(name)
+    {
+        return Err(Refusal::field("tenant", error.to_string()));
+    }
+    match &caller.owner {
+        Owner::Tenant(own) if written.as_ref().is_none_or(|name| name == own) => Ok(Some(own.clone())),
+        Owner::Tenant(_) => Err(Refusal::not_yours("tenant: this key belongs to another tenant")),
+        Owner::Gateway(_) => Err(Refusal::not_yours("a gateway's key is not for this")),
+        Owner::Operator => Ok(written),
+    }
+}
+
+/// Which reasons whose key may write and lift (contract, sections 6 and 9).
+fn may_write(reason: RecordReason, door: Door, caller: &Caller, why: Option<&str>) -> Result<(), Refusal> {
+    let operator = caller.owner == Owner::Operator;
+    let hard = matches!(reason, RecordReason::Erased | RecordReason::Blocked);
+    match door {
+        Door::Add if reason == RecordReason::Blocked && !operator => {
+            Err(Refusal::not_yours("reason: blocked needs an operator's key"))
+        }
+        Door::Lift if hard && !operator => {
+            Err(Refusal::not_yours("reason: erased and blocked are lifted by an operator only"))
+        }
+        Door::Lift if hard && why.is_none_or(|why| why.trim().is_empty()) => {
+            Err(Refusal::field("reason_text", "missing: erased and blocked are lifted with a reason"))
+        }
+        Door::Add | Door::Lift => Ok(()),
+    }
+}
+
+fn channel(value: Option<Value>) -> Result<Option<Channel>, Refusal> {
+    let written = text("channel", value)?;
+    let names = || Channel::ALL.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(", ");
+    match written.as_deref() {
+        Some("all") => Ok(None),
+        Some(name) => match Channel::from_name(name) {
+            Some(channel) => Ok(Some(channel)),
+            None => Err(Refusal::field("channel", format!("must be all, or one of {}", names()))),
+        },
+        None => Err(Refusal::field("channel", format!("missing: all, or one of {}", names()))),
+    }
+}
+
+fn reason(value: Option<Value>) -> Result<RecordReason, Refusal> {
+    let written = text("reason", value)?.ok_or_else(|| Refusal::field("reason", "missing"))?;
+    match RecordReason::from_name(&written) {
+        Some(RecordReason::Consent) => {
+            Err(Refusal::field("reason", "consent is not a suppression and doesn't come in here"))
+        }
+        Some(reason) => Ok(reason),
+        None if written == Reason::NoConsent.as_str() => {
+            Err(Refusal::field("reason", "no_consent is never a record"))
+        }
+        None => Err(Refusal::field("reason", "not a reason of the contract")),
+    }
+}
+
+/// A text that is kept with the record, so it must not be an address.
+fn opaque(field: &str, value: Option<Value>) -> Result<Option<String>, Refusal> {
+    let written = text(field, value)?;
+    let bad = |text: &String| {
+        text.chars().count() > EVIDENCE_MOST || text.chars().any(|c| c.is_control() || c == '@')
+    };
+    if written.as_ref().is_some_and(bad) {
+        let text =
+            format!("must be {EVIDENCE_MOST} printable characters at most, and no @: it is never an address");
+        return Err(Refusal::field(field, text));
+    }
+    Ok(written)
+}
+
+fn moment(field: &str, value: Option<Value>) -> Result<UnixMs, Refusal> {
+    match value {
+        None => Ok(0),
+        Some(value) => match value.as_i64().filter(|ms| *ms >= 0) {
+            Some(ms) => Ok(ms),
+            None => Err(Refusal::field(field, "must be Unix milliseconds, a whole number; 0 is never")),
+        },
+    }
+}
+
+fn text(field: &str, value: Option<Value>) -> Result<Option<String>, Refusal> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Refusal::field(field, "must be a text")),
+    }
+}
+
+fn no_tenant() -> Refusal {
+    Refusal::field("tenant", "missing: an operator's key has no tenant of its own")
+}

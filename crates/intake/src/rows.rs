@@ -1,0 +1,143 @@
+//! The rows of a call, and the subjects made of them. Rows are personal data: nothing here prints.
+
+use serde_json::Value;
+use tamis_campaign::{Identity, Tenant};
+use tamis_subject::{Invalid, Postal, Subject, Subjects};
+
+use crate::answer::Refusal;
+
+/// Most rows in a call, in all arrays together (contract, section 6).
+pub(crate) const ROWS_MAX: usize = 10_000;
+
+const POSTAL_FIELDS: [&str; 6] = ["name", "street", "extra", "postal_code", "city", "country"];
+
+/// Whom a call is about.
+#[derive(Default)]
+pub(crate) struct Rows {
+    addresses: Vec<String>,
+    contacts: Vec<String>,
+    postal: Vec<[String; POSTAL_FIELDS.len()]>,
+}
+
+/// One row, as a subject or as the code it is rejected with.
+pub(crate) struct Row {
+    pub(crate) field: &'static str,
+    pub(crate) index: usize,
+    pub(crate) subject: Result<(Subject, Identity), &'static str>,
+}
+
+impl Rows {
+    /// Takes the arrays as they were written.
+    pub(crate) fn take(
+        addresses: Option<Value>,
+        contacts: Option<Value>,
+        postal: Option<Value>,
+    ) -> Result<Self, Refusal> {
+        let rows = Self {
+            addresses: texts("addresses", addresses)?,
+            contacts: texts("contacts", contacts)?,
+            postal: array("postal", postal)?
+                .into_iter()
+                .enumerate()
+                .map(|(index, row)| postal_fields(index, row))
+                .collect::<Result<_, _>>()?,
+        };
+        let count = rows.addresses.len() + rows.contacts.len() + rows.postal.len();
+        if count == 0 {
+            return Err(Refusal::field("addresses", "no row: give addresses, contacts or postal"));
+        }
+        if count > ROWS_MAX {
+            return Err(Refusal::new(
+                axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+                "TOO_MANY_ROWS",
+                format!("a call may have {ROWS_MAX} rows at most, in all arrays together"),
+            )
+            .with(serde_json::json!({ "limit_rows": ROWS_MAX })));
+        }
+        Ok(rows)
+    }
+
+    /// Every row, array by array. Contacts belong to `tenant`; without one they have no subject.
+    pub(crate) fn subjects<'a>(
+        &'a self,
+        subjects: &'a Subjects,
+        tenant: Option<Tenant<'a>>,
+    ) -> impl Iterator<Item = Row> + 'a {
+        let addresses = self.addresses.iter().map(|text| address(subjects, text));
+        let contacts = self.contacts.iter().map(move |text| contact(subjects, tenant, text));
+        let postal = self.postal.iter().map(|fields| {
+            let [name, street, extra, postal_code, city, country] = fields;
+            let one = Postal { name, street, extra, postal_code, city, country };
+            subjects.postal(&one).map(|subject| (subject, Identity::Postal)).map_err(code)
+        });
+        let row = |field| move |(index, subject)| Row { field, index, subject };
+        addresses
+            .enumerate()
+            .map(row("addresses"))
+            .chain(contacts.enumerate().map(row("contacts")))
+            .chain(postal.enumerate().map(row("postal")))
+    }
+}
+
+/// A text with `@` is an e-mail address, any other a telephone number (contract, section 6).
+fn address(subjects: &Subjects, text: &str) -> Result<(Subject, Identity), &'static str> {
+    if text.contains('@') {
+        subjects.email(text).map(|subject| (subject, Identity::Email)).map_err(code)
+    } else {
+        subjects.phone(text).map(|subject| (subject, Identity::Phone)).map_err(code)
+    }
+}
+
+fn contact(
+    subjects: &Subjects,
+    tenant: Option<Tenant<'_>>,
+    text: &str,
+) -> Result<(Subject, Identity), &'static str> {
+    if text.is_empty() {
+        return Err("MISSING_CONTACT");
+    }
+    // A contact belongs to its tenant (contract, section 9).
+    let tenant = tenant.ok_or("NO_PLATFORM_SCOPE")?;
+    Ok((subjects.contact(tenant, text), Identity::Contact))
+}
+
+fn code(invalid: Invalid) -> &'static str {
+    match invalid {
+        Invalid::Missing => "MISSING_ADDRESS",
+        Invalid::NotAnAddress => "INVALID_ADDRESS",
+    }
+}
+
+fn array(field: &str, value: Option<Value>) -> Result<Vec<Value>, Refusal> {
+    match value {
+        None => Ok(Vec::new()),
+        Some(Value::Array(rows)) => Ok(rows),
+        Some(_) => Err(Refusal::field(field, "must be an array")),
+    }
+}
+
+fn texts(field: &str, value: Option<Value>) -> Result<Vec<String>, Refusal> {
+    let one = |(index, row)| match row {
+        Value::String(text) => Ok(text),
+        _ => Err(Refusal::field(&format!("{field}[{index}]"), "must be a text")),
+    };
+    array(field, value)?.into_iter().enumerate().map(one).collect()
+}
+
+fn postal_fields(index: usize, row: Value) -> Result<[String; POSTAL_FIELDS.len()], Refusal> {
+    let refuse = || {
+        let text = format!("must be an object of texts, with some of {}", POSTAL_FIELDS.join(", "));
+        Refusal::field(&format!("postal[{index}]"), text)
+    };
+    let Value::Object(object) = row else { return Err(refuse()) };
+    let mut fields: [String; POSTAL_FIELDS.len()] = Default::default();
+    for (name, value) in object {
+        let at = POSTAL_FIELDS.iter().position(|known| *known == name).ok_or_else(refuse)?;
+        match value {
+            Value::String(text) => fields[at] = text,
+            Value::Null => {}
+            _ => return Err(refuse()),
+        }
+    }
+    Ok(fields)
+}

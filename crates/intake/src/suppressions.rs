@@ -1,0 +1,185 @@
+//! `/v1/suppressions`: opt-outs in, lifted, looked up.
+
+use axum::Json;
+use axum::extract::{Request, State as Shared};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tamis_bus::{KeyedRecord, Positions};
+use tamis_campaign::{Channel, Tenant};
+use tamis_suppression::Found;
+use tamis_wire::record::{self, Record, State};
+use tokio::sync::oneshot;
+
+use crate::access::Caller;
+use crate::answer::Refusal;
+use crate::ask::{Ask, Door, LookUp};
+use crate::body;
+use crate::rows::Row;
+use crate::state::ApiState;
+
+/// A row that was not taken.
+#[derive(Serialize)]
+struct Rejected {
+    field: &'static str,
+    index: usize,
+    code: &'static str,
+}
+
+pub(crate) async fn add(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+    write(state, request, Door::Add).await
+}
+
+pub(crate) async fn lift(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+    write(state, request, Door::Lift).await
+}
+
+/// Writes the rows' records and confirms them only when all are durable (G1).
+async fn write(state: ApiState, request: Request, door: Door) -> Result<Json<Value>, Refusal> {
+    let (caller, place) = state.enter(request.headers())?;
+    let body = body::read(request, body::BODY_BYTES_MAX).await?;
+    let ask = Ask::read(&body, door, &caller)?;
+    state.loaded()?;
+    let reason = ask.reason;
+    let source = caller.source;
+    let (told, answer) = oneshot::channel();
+    let patience = state.ack_timeout;
+    let shared = state.clone();
+    let id = caller.id.clone();
+    // Making subjects takes a while for many rows, and a full log may make its writers wait.
+    // The place is given back when this call has its answer and the work is done, whichever is later.
+    let working = place.clone();
+    let handed = tokio::task::spawn_blocking(move || {
+        let _place = working;
+        let (records, rejected) = records(&shared, &ask, door, &caller);
+        let accepted = records.len();
+        if accepted > 0 {
+            // Nobody listens any more only after the time-out below.
+            shared.recorder.submit(records, Box::new(move |acked| drop(told.send(acked))));
+        }
+        (accepted, rejected)
+    });
+    let (accepted, rejected) = handed.await.map_err(|_| Refusal::defect())?;
+    if accepted == 0 {
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "ALL_REJECTED", "every row is rejected")
+            .with(json!({ "accepted": 0, "rejected": rejected })));
+    }
+    let acked = tokio::time::timeout(patience, answer).await;
+    drop(place);
+    let reached = match acked {
+        Ok(Ok(Ok(reached))) => reached,
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(%error, key = id, "opt-outs not recorded");
+            state.metrics.error("intake", "record");
+            return Err(not_durable());
+        }
+        // Too late, or the log dropped the question.
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!(key = id, "opt-outs not confirmed in time");
+            state.metrics.error("intake", "record_timeout");
+            return Err(not_durable());
+        }
+    };
+    state.metrics.suppression_records(reason, source, accepted as u64);
+    tracing::info!(key = id, ?door, accepted, rejected = rejected.len(), "opt-outs recorded");
+    let position = position(&reached, state.filter.read().position());
+    Ok(Json(json!({ "accepted": accepted, "rejected": rejected, "position": position })))
+}
+
+fn not_durable() -> Refusal {
+    Refusal::unavailable(
+        "NOT_DURABLE",
+        "not durable now: take none of these as recorded, and send them again, which is safe",
+    )
+}
+
+/// The records to write, and the rows that make none.
+fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> (Vec<KeyedRecord>, Vec<Rejected>) {
+    let partitions = state.recorder.partitions();
+    let expires_at_ms = if door == Door::Add { ask.expires_at_ms } else { 0 };
+    let expired = expires_at_ms != 0 && expires_at_ms <= crate::now_ms();
+    let (mut records, mut rejected) = (Vec::new(), Vec::new());
+    for Row { field, index, subject } in ask.rows.subjects(&state.subjects, ask.tenant()) {
+        let (subject, identity) = match subject {
+            Ok(_) if expired => {
+                rejected.push(Rejected { field, index, code: "EXPIRED" });
+                continue;
+            }
+            Ok(subject) => subject,
+            Err(code) => {
+                rejected.push(Rejected { field, index, code });
+                continue;
+            }
+        };
+        let record = Record {
+            subject,
+            identity,
+            scope: ask.scope.clone(),
+            channel: ask.channel,
+            reason: ask.reason,
+            state: match door {
+                Door::Add => State::InForce,
+                Door::Lift => State::Lifted,
+            },
+            effective_at_ms: 0,
+            expires_at_ms,
+            source: caller.source,
+            evidence: ask.evidence.clone(),
+            scheme: tamis_subject::SCHEME,
+        };
+        records.push(KeyedRecord {
+            partition: record::partition_of(&record.subject, partitions),
+            key: record::key(&record),
+            value: record::encode(&record),
+        });
+    }
+    (records, rejected)
+}
+
+/// Where the log is: as acked where it was touched, elsewhere as far as the filter has read.
+fn position(reached: &Positions, filter: &[i64]) -> Vec<i64> {
+    let known = |at: usize| filter.get(at).copied().unwrap_or(0);
+    reached.as_slice().iter().enumerate().map(|(at, &next)| if next < 0 { known(at) } else { next }).collect()
+}
+
+/// The records in force for each row, without the row.
+pub(crate) async fn look_up(
+    Shared(state): Shared<ApiState>,
+    request: Request,
+) -> Result<Json<Value>, Refusal> {
+    let (caller, place) = state.enter(request.headers())?;
+    let body = body::read(request, body::BODY_BYTES_MAX).await?;
+    let ask = LookUp::read(&body, &caller)?;
+    state.loaded()?;
+    let looked = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        // Subjects first: the filter's writer waits for whoever reads.
+        let rows: Vec<Row> = ask.rows.subjects(&state.subjects, Tenant::parse(&ask.tenant).ok()).collect();
+        let (index, now_ms) = (state.filter.read(), crate::now_ms());
+        let found = |row: &Row| match &row.subject {
+            Ok((subject, _)) => {
+                let records = index.in_force(&ask.tenant, subject, now_ms);
+                let records: Vec<Value> = records.iter().map(told).collect();
+                json!({ "field": row.field, "index": row.index, "records": records })
+            }
+            Err(code) => json!({ "field": row.field, "index": row.index, "code": code }),
+        };
+        rows.iter().map(found).collect::<Vec<Value>>()
+    });
+    let results = looked.await.map_err(|_| Refusal::defect())?;
+    Ok(Json(json!({ "results": results })))
+}
+
+fn told(found: &Found) -> Value {
+    json!({
+        "reason": found.reason.as_str(),
+        "scope": found.scope.as_str(),
+        "list": found.scope.names().1,
+        "channel": found.channel.map_or("all", Channel::as_str),
+        "effective_at_ms": found.effective_at_ms,
+        "expires_at_ms": found.expires_at_ms,
+        "source": found.source.as_str(),
+        "evidence": found.evidence,
+        "recorded_at_ms": found.recorded_at_ms,
+    })
+}
