@@ -167,7 +167,7 @@ impl Context {
         Ok(match self.log()? {
             Log::Kafka(bus) => Sender::log(bus.scheduler()?),
             Log::Embedded(bus) => Sender::log(bus.scheduler()?),
-            Log::Service(service) => Sender::Service(service),
+            Log::Service(service) => Sender::service(service),
         })
     }
 

@@ -7,6 +7,7 @@ mod demo;
 mod exit_code;
 mod job_json;
 mod loaded;
+mod local;
 mod mask;
 mod output;
 mod sender;

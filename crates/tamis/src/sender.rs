@@ -11,6 +11,9 @@ use crate::service::Service;
 
 /// Jobs given to the log and not yet acked.
 const OUTSTANDING_MAX: usize = 256;
+/// Jobs sent to a service together, and their bytes: far below the limit of its bodies.
+const TOGETHER_MAX: usize = 256;
+const TOGETHER_BYTES_MAX: usize = 4 << 20;
 /// How long the log may be silent before we give up.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -24,7 +27,12 @@ pub(crate) enum Sender {
         shared: Arc<Shared>,
     },
     /// The service that has the log.
-    Service(Service),
+    Service {
+        /// The service.
+        service: Service,
+        /// What waits to be sent together.
+        waiting: Mutex<Vec<(String, Vec<u8>)>>,
+    },
 }
 
 /// What the acks change.
@@ -46,13 +54,26 @@ impl Sender {
         Self::Log { scheduler: Box::new(scheduler), shared: Arc::new(Shared::default()) }
     }
 
+    /// To the service.
+    pub(crate) fn service(service: Service) -> Self {
+        Self::Service { service, waiting: Mutex::default() }
+    }
+
     /// Sends a job; it is durable only after [`Sender::finish`].
     ///
     /// # Errors
     /// When this or an earlier one could not be written.
     pub(crate) fn send(&self, job_id: &str, value: Vec<u8>) -> Outcome {
         match self {
-            Self::Service(service) => service.send_job(&value),
+            Self::Service { service, waiting } => {
+                let mut waiting = waiting.lock();
+                waiting.push((job_id.to_owned(), value));
+                let bytes: usize = waiting.iter().map(|(_, value)| value.len()).sum();
+                if waiting.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES_MAX {
+                    return Ok(());
+                }
+                service.send_jobs(&std::mem::take(&mut *waiting))
+            }
             Self::Log { scheduler, shared } => {
                 shared.wait(OUTSTANDING_MAX - 1)?;
                 shared.state.lock().outstanding += 1;
@@ -80,7 +101,10 @@ impl Sender {
     /// When one is not.
     pub(crate) fn finish(&self) -> Outcome {
         match self {
-            Self::Service(_) => Ok(()),
+            Self::Service { service, waiting } => {
+                let waiting = std::mem::take(&mut *waiting.lock());
+                if waiting.is_empty() { Ok(()) } else { service.send_jobs(&waiting) }
+            }
             Self::Log { shared, .. } => shared.wait(0),
         }
     }

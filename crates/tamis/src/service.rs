@@ -9,6 +9,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tamis_campaign::{Channel, RecordReason, Source};
@@ -18,11 +20,14 @@ use tamis_wire::proto::campaign::v1::SendJob;
 use tamis_wire::record::{Record, Scope, State};
 
 use crate::commands::explain::subjects_of;
+use crate::context::{End, TailAsk};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::suppressing::{Ask, Reach, Rows};
 
 const FILE: &str = "endpoint.json";
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one answer may wait for deliveries.
+const TAIL_WAIT: Duration = Duration::from_millis(500);
 /// The limit of an answer's body: a batch of deliveries.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
@@ -78,42 +83,68 @@ impl Service {
         Some(Self { agent: config.into(), base: format!("http://{}", endpoint.api), token: endpoint.token })
     }
 
-    /// Posts bytes and answers with the body of a 200; another status becomes a failure in the service's words,
-    /// which hold no address (contract, section 6).
-    fn post(&self, path: &str, body: &[u8], content_type: &str) -> Outcome<(u16, Vec<u8>)> {
-        let mut answer = self
+    fn json(&self, path: &str, body: &Value) -> Outcome<(u16, Value)> {
+        let answer = self
             .agent
             .post(format!("{}{path}", self.base))
             .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", content_type)
-            .send(body)
-            .or_exit(ExitCode::Unreachable, "ask the running service")?;
-        let status = answer.status().as_u16();
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_vec()
-            .or_exit(ExitCode::Unreachable, "read the running service's answer")?;
-        Ok((status, body))
-    }
-
-    fn json(&self, path: &str, body: &Value) -> Outcome<(u16, Value)> {
-        let (status, body) = self.post(path, body.to_string().as_bytes(), "application/json")?;
+            .header("content-type", "application/json")
+            .send(body.to_string().as_bytes());
+        let (status, body) = read(answer)?;
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
-    /// STUB
-    pub(crate) fn send_job(&self, _value: &[u8]) -> Outcome {
-        todo!()
+    /// Writes jobs, each an id and a value; they are durable when it answers.
+    pub(crate) fn send_jobs(&self, jobs: &[(String, Vec<u8>)]) -> Outcome {
+        let jobs: Vec<_> = jobs
+            .iter()
+            .map(|(job_id, value)| json!({ "job_id": job_id, "value": BASE64_STANDARD.encode(value) }))
+            .collect();
+        self.done("/v1/local/jobs", &json!({ "jobs": jobs })).map(drop)
     }
-    pub(crate) fn tail(
-        &self,
-        _ask: &crate::context::TailAsk,
-        _each: &mut dyn FnMut(&[u8]) -> Outcome,
-    ) -> Outcome {
-        todo!()
+
+    /// Reads deliveries and hands each one's bytes on, until the ask's end.
+    pub(crate) fn tail(&self, ask: &TailAsk, each: &mut dyn FnMut(&[u8]) -> Outcome) -> Outcome {
+        let (channel, group) = (ask.channel.as_str(), ask.group.as_str());
+        let mut end = End::new(ask);
+        while !end.is_reached() {
+            let path = format!(
+                "/v1/local/deliveries?channel={channel}&group={group}&from_beginning={}&max={}&wait_ms={}",
+                ask.from_beginning,
+                end.most(),
+                TAIL_WAIT.as_millis(),
+            );
+            let answer = self
+                .agent
+                .get(format!("{}{path}", self.base))
+                .header("authorization", format!("Bearer {}", self.token))
+                .call();
+            let (status, body) = read(answer)?;
+            let answer: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            if status != 200 {
+                return Err(refusal(status, &answer));
+            }
+            let records = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
+            for record in records {
+                let value = BASE64_STANDARD.decode(record["value"].as_str().unwrap_or_default());
+                each(&value.or_exit(ExitCode::Failed, "read the running service's answer")?)?;
+            }
+            if !records.is_empty() {
+                self.done("/v1/local/deliveries/commit", &json!({ "channel": channel, "group": group }))?;
+            }
+            end.came(records.len());
+        }
+        Ok(())
     }
+
+    /// Posts JSON; anything but a 200 is a failure.
+    fn done(&self, path: &str, body: &Value) -> Outcome<Value> {
+        match self.json(path, body)? {
+            (200, answer) => Ok(answer),
+            (status, answer) => Err(refusal(status, &answer)),
+        }
+    }
+
     /// Adds or lifts opt-outs; answers the lines rejected, each with a code.
     pub(crate) fn suppress(&self, ask: &Ask, rows: &Rows) -> Outcome<Vec<(usize, String)>> {
         let mut body = json!({
@@ -197,10 +228,7 @@ impl Service {
                 }
                 (None, false) => body["addresses"] = json!([one.address]),
             }
-            let (status, answer) = self.json("/v1/suppressions/lookup", &body)?;
-            if status != 200 {
-                return Err(refusal(status, &answer));
-            }
+            let answer = self.done("/v1/suppressions/lookup", &body)?;
             for told in answer["results"][0]["records"].as_array().into_iter().flatten() {
                 if let Some((record, recorded_at_ms)) = record_of(told, subject, job) {
                     index.apply(0, offset, recorded_at_ms, &record);
@@ -236,6 +264,13 @@ fn record_of(told: &Value, subject: tamis_subject::Subject, job: &SendJob) -> Op
         scheme: tamis_subject::SCHEME,
     };
     Some((record, number("recorded_at_ms")))
+}
+
+/// Status and body of an answer.
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Outcome<(u16, Vec<u8>)> {
+    let mut answer = answer.or_exit(ExitCode::Unreachable, "ask the running service")?;
+    let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+    Ok((answer.status().as_u16(), body.or_exit(ExitCode::Unreachable, "read the running service's answer")?))
 }
 
 /// A status that is not success, in the service's words.

@@ -1,12 +1,89 @@
-//! STUB
-use crate::exit_code::Outcome; use crate::context::Context; use std::sync::Arc; use std::net::SocketAddr;
-pub(crate) trait Local: Send + Sync {}
-pub(crate) struct Serving;
-impl Serving {
- pub(crate) fn start() -> Outcome<Self> { Ok(Self) }
- pub(crate) fn admin(&self, _a: SocketAddr, _h: tamis_telemetry::Health, _e: tamis_telemetry::Exposition) -> Outcome { Ok(()) }
- pub(crate) fn api(&self, _c: &Context, _s: &tamis_subject::Subjects, _r: &tamis_pipeline::Running, _m: &tamis_telemetry::Metrics, _l: Option<Arc<dyn Local>>, _t: String, a: SocketAddr) -> Outcome<SocketAddr> { Ok(a) }
+//! The HTTP doors of the process: opened here, answered by `intake`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tamis_telemetry::{Exposition, Health};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::context;
+use crate::exit_code::{ExitCode, OrExit as _, Outcome};
+
+/// How long calls under way may take when the process ends.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The runtime that serves, and the word to stop.
+pub(crate) struct Serving {
+    runtime: Option<Runtime>,
+    stop: watch::Sender<bool>,
 }
-struct N; impl Local for N {}
-pub(crate) fn local(_b: Arc<tamis_bus::embedded::Embedded>) -> Arc<dyn Local> { Arc::new(N) }
-pub(crate) fn token() -> Outcome<String> { Ok(String::new()) }
+
+impl Serving {
+    /// Starts the runtime; nothing is open yet.
+    pub(crate) fn start() -> Outcome<Self> {
+        Ok(Self { runtime: Some(context::runtime()?), stop: watch::Sender::new(false) })
+    }
+
+    /// Opens `/livez`, `/readyz` and `/metrics`. Answers the address, which tells the port where 0 was asked.
+    pub(crate) fn admin(
+        &self,
+        at: SocketAddr,
+        health: Health,
+        exposition: Exposition,
+    ) -> Outcome<SocketAddr> {
+        let (listener, bound) = self.listen("admin", at)?;
+        self.serve(
+            "admin",
+            tamis_intake::serve(listener, tamis_intake::admin(health, exposition), self.stopped()),
+        );
+        Ok(bound)
+    }
+
+    /// Opens the API.
+    pub(crate) fn api(&self, at: SocketAddr, state: tamis_intake::ApiState) -> Outcome<SocketAddr> {
+        let (listener, bound) = self.listen("api", at)?;
+        self.serve("api", tamis_intake::serve(listener, tamis_intake::api(state), self.stopped()));
+        Ok(bound)
+    }
+
+    fn listen(&self, door: &'static str, at: SocketAddr) -> Outcome<(TcpListener, SocketAddr)> {
+        let listener = self
+            .runtime()
+            .block_on(TcpListener::bind(at))
+            .or_exit(ExitCode::Failed, format!("listen on http.{door} = {at}"))?;
+        let bound = listener.local_addr().or_exit(ExitCode::Failed, "ask for the address listened on")?;
+        Ok((listener, bound))
+    }
+
+    fn serve(&self, door: &'static str, serving: impl Future<Output = std::io::Result<()>> + Send + 'static) {
+        self.runtime().spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, door, "door closed");
+            }
+        });
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // The sender is gone only when the process ends.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("taken only when dropped")
+    }
+}
+
+impl Drop for Serving {
+    /// Ends calls under way and closes the doors.
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(END_TIMEOUT);
+        }
+    }
+}

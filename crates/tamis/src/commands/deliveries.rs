@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tamis_campaign::Channel;
+use tamis_campaign::{Channel, is_identifier};
 use tamis_wire::Message as _;
 use tamis_wire::proto::campaign::v1::Delivery;
 
@@ -32,7 +32,7 @@ struct TailArgs {
     #[arg(long, value_parser = context::channel)]
     channel: Channel,
     /// The reader's name: what it has read is remembered under it.
-    #[arg(long, default_value = "tamis-tail")]
+    #[arg(long, default_value = "tamis-tail", value_parser = group)]
     group: String,
     /// Begin at the oldest delivery if this group has not read before.
     #[arg(long)]
@@ -46,6 +46,13 @@ struct TailArgs {
     /// Show people and content.
     #[arg(long)]
     reveal: bool,
+}
+
+fn group(text: &str) -> Result<String, String> {
+    if is_identifier(text.as_bytes(), 200) {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 200 characters of A-Z a-z 0-9 . _ : -".to_owned())
 }
 
 impl Deliveries {

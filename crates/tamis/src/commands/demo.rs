@@ -20,6 +20,7 @@ use crate::demo::stage;
 use crate::demo::world::World;
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::output;
+use crate::serving::Serving;
 
 /// How long the last jobs may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -100,8 +101,10 @@ impl Demo {
                 std::process::exit(130);
             }
         });
-        if let Some(_addr) = self.console {
-            let _ = &exposition;
+        let serving = Serving::start()?;
+        if let Some(at) = self.console {
+            let bound = serving.admin(at, health.clone(), exposition)?;
+            output::note(format!("metrics at http://{bound}/metrics, health at http://{bound}/readyz"));
         }
         let key = Key::generate().or_exit(ExitCode::Failed, "make key")?;
         let region = Region::parse("FR").expect("France is a region");

@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use tamis_bus::Bus;
 use tamis_bus::kafka::{Kafka, topics};
+use tamis_intake::{Access, ApiState, Local};
 use tamis_pipeline::Running;
+use tamis_settings::Auth;
 use tamis_subject::Subjects;
 use tamis_telemetry::{Health, Metrics};
 
 use crate::cli::Global;
 use crate::context::{self, Context, Opened};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
+use crate::local::{self, LocalLog};
 use crate::service::Advertised;
-use crate::serving::{self, Serving};
+use crate::serving::Serving;
 
 /// From SIGTERM to the end (contract, section 9).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -77,7 +80,7 @@ impl Run {
                 house.live(bus, None)
             }
             Opened::Embedded(bus) => {
-                let local = serving::local(bus.clone());
+                let local: Arc<dyn Local> = Arc::new(LocalLog::new(bus.clone())?);
                 house.live(bus, Some(local))
             }
         }
@@ -130,7 +133,7 @@ impl House {
         Err(Failure::say(ExitCode::Refused, format!("topics are not fit:\n  {}", refused.join("\n  "))))
     }
 
-    fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn serving::Local>>) -> Outcome {
+    fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn Local>>) -> Outcome {
         let options = self.context.options(self.workers());
         let running = tamis_pipeline::start(
             bus,
@@ -175,29 +178,28 @@ impl House {
     }
 
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.
-    fn intake(
-        &self,
-        running: &Running,
-        local: Option<Arc<dyn serving::Local>>,
-    ) -> Outcome<Option<Advertised>> {
+    fn intake(&self, running: &Running, local: Option<Arc<dyn Local>>) -> Outcome<Option<Advertised>> {
         if !self.has(Role::Intake) && local.is_none() {
             return Ok(None);
         }
-        let api = self.context.settings.http().api();
-        let token = serving::token()?;
-        let embedded = local.is_some();
-        let bound = self.serving.api(
-            &self.context,
-            &self.subjects,
-            running,
-            &self.metrics,
-            local,
-            token.clone(),
-            api,
-        )?;
-        if !embedded {
+        let http = self.context.settings.http();
+        let access = match http.auth() {
+            Auth::On => Access::keys(http.keys_file())?,
+            Auth::Off => Access::open(),
+        };
+        let state = ApiState::new(
+            self.subjects.clone(),
+            running.filter(),
+            running.recorder(),
+            self.metrics.clone(),
+            access,
+        );
+        let Some(local) = local else {
+            self.serving.api(http.api(), state)?;
             return Ok(None);
-        }
+        };
+        let token = local::token()?;
+        let bound = self.serving.api(http.api(), state.with_local(local).with_process_token(&token))?;
         Ok(Some(Advertised::write(self.context.data_dir(), bound, &token)?))
     }
 }
