@@ -1,1 +1,8 @@
+//! What the doors promise, asked without a listener: a log in a folder, its real filter, and recorders that ack, fail or
+//! never answer.
 
+mod house;
+mod keyed;
+mod looking;
+mod opening;
+mod writing;

@@ -1,0 +1,164 @@
+//! A log, a filter that follows it, and an API over both.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tamis_bus::embedded::{Config, Embedded};
+use tamis_bus::{Acked, Blame, Error, KeyedRecord, Positions, Recorder};
+use tamis_pipeline::{Options, Running};
+use tamis_subject::{Key, Region, Subjects};
+use tamis_telemetry::{Health, Metrics};
+use tamis_wire::record::{Entry, Record, decode};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use crate::keys::{self, Owner};
+use crate::{Access, ApiState, api};
+
+/// How a recorder answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    Acks,
+    Fails,
+    Never,
+}
+
+/// A recorder of eight partitions that keeps what it got.
+pub(super) struct Fake {
+    answers: Answers,
+    got: Mutex<Vec<Record>>,
+    unanswered: Mutex<Vec<Acked>>,
+}
+
+impl Recorder for Fake {
+    fn partitions(&self) -> u32 {
+        8
+    }
+
+    fn submit(&self, records: Vec<KeyedRecord>, acked: Acked) {
+        let mut reached = vec![-1; 8];
+        for record in &records {
+            let Ok(Entry::Record(read)) = decode(&record.key, &record.value) else {
+                panic!("what is written can be read")
+            };
+            reached[usize::try_from(record.partition).unwrap()] = 1_000;
+            self.got.lock().push(read);
+        }
+        match self.answers {
+            Answers::Acks => acked(Ok(Positions::new(reached))),
+            Answers::Fails => acked(Err(Error::new("record", Blame::Unreachable, "no leader"))),
+            Answers::Never => self.unanswered.lock().push(acked),
+        }
+    }
+}
+
+/// A house with one key for each kind of caller.
+pub(super) struct House {
+    _dir: TempDir,
+    pub(super) keys: PathBuf,
+    pub(super) acme: String,
+    pub(super) gateway: String,
+    pub(super) operator: String,
+    pub(super) state: ApiState,
+    pub(super) running: Running,
+    fake: Arc<Fake>,
+}
+
+/// A status and a body.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) text: String,
+    pub(super) json: Value,
+}
+
+impl House {
+    /// With a recorder that acks.
+    pub(super) fn new() -> Self {
+        Self::with(Answers::Acks)
+    }
+
+    pub(super) fn with(answers: Answers) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = Embedded::open(&dir.path().join("log"), Config::default()).unwrap();
+        let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+        let options = Options { workers: 0, ..Options::default() };
+        let running =
+            tamis_pipeline::start(bus, subjects.clone(), options, Metrics::detached(), Health::new())
+                .unwrap();
+        let filter = running.filter();
+        until(|| filter.is_loaded());
+        let keys = dir.path().join("var/api-keys.toml");
+        let key = |owner| keys::create(&keys, owner).unwrap().1;
+        let (acme, gateway) = (key(Owner::Tenant("acme".into())), key(Owner::Gateway("sms-paris".into())));
+        let operator = key(Owner::Operator);
+        let fake = Arc::new(Fake { answers, got: Mutex::default(), unanswered: Mutex::default() });
+        let access = Access::keys(&keys).unwrap();
+        let state = ApiState::new(subjects, filter, fake.clone(), Metrics::detached(), access)
+            .with_ack_timeout(Duration::from_millis(300));
+        Self { _dir: dir, keys, acme, gateway, operator, state, running, fake }
+    }
+
+    /// The same, with the log's own recorder.
+    pub(super) fn real() -> Self {
+        let mut house = Self::new();
+        house.state.recorder = house.running.recorder();
+        house.state.ack_timeout = Duration::from_secs(10);
+        house
+    }
+
+    /// What was handed to the log.
+    pub(super) fn got(&self) -> Vec<Record> {
+        self.fake.got.lock().clone()
+    }
+
+    pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {key}"))
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()));
+        self.call(request.unwrap()).await
+    }
+
+    pub(super) async fn add(&self, key: &str, body: &Value) -> Answer {
+        self.post("/v1/suppressions", key, body).await
+    }
+
+    pub(super) async fn lift(&self, key: &str, body: &Value) -> Answer {
+        self.post("/v1/suppressions/lift", key, body).await
+    }
+
+    pub(super) async fn call(&self, request: Request<Body>) -> Answer {
+        answer(api(self.state.clone()), request).await
+    }
+}
+
+/// Calls a router.
+pub(super) async fn answer(router: axum::Router, request: Request<Body>) -> Answer {
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status, text, json }
+}
+
+impl Answer {
+    /// Status, and the code of an error.
+    pub(super) fn told(&self) -> (u16, &str) {
+        (self.status.as_u16(), self.json["code"].as_str().unwrap_or(""))
+    }
+}
+
+/// Waits until it is so.
+pub(super) fn until(mut so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it never came to pass");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,188 @@
+//! Doors: limits, JSON, places, admin, the embedded log, and closing in order.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::Request;
+use parking_lot::Mutex;
+use serde_json::json;
+use tamis_bus::Error;
+use tamis_campaign::Channel;
+use tamis_telemetry::{Check, Health, Metrics};
+
+use super::house::{Answers, House, answer};
+use crate::{Local, LocalAsk, LocalRecord, admin, api, serve};
+
+fn post(house: &House, content_type: &str, body: Vec<u8>) -> Request<Body> {
+    Request::post("/v1/suppressions")
+        .header("authorization", format!("bearer {}", house.acme))
+        .header("content-type", content_type)
+        .body(Body::from(body))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn limits_are_stated_where_they_are_met() {
+    let house = House::new();
+    let answer = house.call(post(&house, "application/json", vec![b' '; (4 << 20) + 1])).await;
+    assert_eq!(answer.told(), (413, "BODY_TOO_LARGE"));
+    assert_eq!(answer.json["details"]["limit_bytes"], 4 << 20);
+    let rows =
+        |count: usize| json!({ "channel": "sms", "reason": "stop_reply", "contacts": vec!["c"; count] });
+    let mut body = rows(10_000);
+    body["addresses"] = json!(["0639981234"]);
+    let answer = house.add(&house.acme, &body).await;
+    assert_eq!(answer.told(), (413, "TOO_MANY_ROWS"));
+    assert_eq!(answer.json["details"]["limit_rows"], 10_000);
+    assert!(house.got().is_empty());
+    assert_eq!(house.add(&house.acme, &rows(10_000)).await.json["accepted"], 10_000);
+}
+
+#[tokio::test]
+async fn only_json_is_understood() {
+    let house = House::new();
+    let answer = house.call(post(&house, "text/plain", b"{}".to_vec())).await;
+    assert_eq!(answer.told(), (400, "NOT_JSON"));
+    let answer = house.call(post(&house, "application/json; charset=utf-8", b"{\"channel\":".to_vec())).await;
+    assert_eq!(answer.told(), (400, "NOT_JSON"));
+    let twice =
+        br#"{"channel":"sms","reason":"stop_reply","addresses":["0639981234"],"addresses":["0639981235"]}"#;
+    let answer = house.call(post(&house, "application/json", twice.to_vec())).await;
+    assert_eq!((answer.told(), &answer.json["details"]["field"]), ((400, "BAD_FIELD"), &json!("addresses")));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_in_the_same_form() {
+    let house = House::new();
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    assert_eq!(house.call(get("/v1/nothing")).await.told(), (404, "NOT_FOUND"));
+    assert_eq!(house.call(get("/v1/suppressions")).await.told(), (405, "METHOD_NOT_ALLOWED"));
+    assert_eq!(house.call(get("/v1/local/deliveries")).await.status, 404, "no embedded log, no such door");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_calls_at_once_than_there_are_places_are_told_to_come_again() {
+    let house = Arc::new(House::with(Answers::Never));
+    let body = json!({ "channel": "sms", "reason": "stop_reply", "addresses": ["0639981234"] });
+    let mut calls = Vec::new();
+    for _ in 0..40 {
+        let (house, body) = (house.clone(), body.clone());
+        calls.push(tokio::spawn(async move { house.add(&house.acme, &body).await.status.as_u16() }));
+    }
+    let mut statuses = Vec::new();
+    for call in calls {
+        statuses.push(call.await.unwrap());
+    }
+    assert_eq!(statuses.iter().filter(|&&status| status == 429).count(), 8, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|&&status| status == 503).count(), 32, "{statuses:?}");
+    assert_eq!(house.add(&house.acme, &body).await.status, 503, "places are given back");
+}
+
+#[tokio::test]
+async fn admin_is_ready_only_when_every_check_holds() {
+    let (health, (metrics, exposition)) = (Health::new(), Metrics::install());
+    metrics.holding(true);
+    let door = admin(health.clone(), exposition);
+    let get = |path: &str| answer(door.clone(), Request::get(path).body(Body::empty()).unwrap());
+    assert_eq!(get("/livez").await.status, 200);
+    let starting = get("/readyz").await;
+    assert_eq!((starting.status.as_u16(), starting.text.lines().count()), (503, Check::ALL.len()));
+    for &check in Check::ALL {
+        health.set(check, true, "fine");
+    }
+    assert_eq!(get("/readyz").await.status, 200);
+    assert!(get("/metrics").await.text.contains("tamis_holding 1"));
+}
+
+/// A log that keeps what it is asked.
+#[derive(Default)]
+struct Kept(Mutex<Vec<String>>);
+
+impl Local for Kept {
+    fn submit_jobs(&self, jobs: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
+        self.0.lock().extend(jobs.into_iter().map(|(id, value)| format!("{id}={}", value.len())));
+        Ok(())
+    }
+
+    fn poll(&self, ask: &LocalAsk) -> Result<Vec<LocalRecord>, Error> {
+        self.0.lock().push(format!("{} {} {} {:?}", ask.group, ask.from_beginning, ask.max, ask.wait));
+        let headers = vec![("ce_id".to_owned(), "x".to_owned())];
+        let (key, value) = ("j".to_owned(), b"abc".to_vec());
+        Ok(vec![LocalRecord { partition: 1, offset: 2, timestamp_ms: 3, key, value, headers }])
+    }
+
+    fn commit(&self, channel: Channel, group: &str) -> Result<(), Error> {
+        self.0.lock().push(format!("commit {channel} {group}"));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_log_is_for_operators_only() {
+    let mut house = House::new();
+    let kept = Arc::new(Kept::default());
+    house.state = house.state.clone().with_local(kept.clone());
+    let jobs = json!({ "jobs": [{ "job_id": "j-1", "value": "aGVsbG8=" }] });
+    assert_eq!(house.post("/v1/local/jobs", &house.acme, &jobs).await.told(), (403, "FORBIDDEN"));
+    assert_eq!(house.post("/v1/local/jobs", &house.operator, &jobs).await.json, json!({ "accepted": 1 }));
+    let get = Request::get("/v1/local/deliveries?channel=sms&group=g&from_beginning=true&max=5&wait_ms=10")
+        .header("authorization", format!("Bearer {}", house.operator))
+        .body(Body::empty());
+    let answer = house.call(get.unwrap()).await;
+    assert_eq!(
+        answer.json["records"],
+        json!([{ "partition": 1, "offset": 2, "timestamp_ms": 3, "key": "j", "value": "YWJj", "headers": { "ce_id": "x" } }])
+    );
+    let commit = json!({ "channel": "sms", "group": "g" });
+    assert_eq!(house.post("/v1/local/deliveries/commit", &house.operator, &commit).await.status, 200);
+    let bad = json!({ "jobs": [{ "job_id": "j-1", "value": "dupont@" }] });
+    let answer = house.post("/v1/local/jobs", &house.operator, &bad).await;
+    assert_eq!(answer.told(), (400, "BAD_FIELD"));
+    assert!(!answer.text.contains("dupont"));
+    assert_eq!(*kept.0.lock(), ["j-1=5", "g true 5 10ms", "commit sms g"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_closes_in_order_even_if_somebody_stands_in_it() {
+    let house = House::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = api(house.state.clone());
+    let served = tokio::spawn(serve(listener, router, async move { drop(stopped.await) }));
+    let mut slow = std::net::TcpStream::connect(at).unwrap();
+    let head = format!(
+        "POST /v1/suppressions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
+        house.acme
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let begun = Instant::now();
+    stop.send(()).unwrap();
+    served.await.unwrap().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(7), "five seconds of grace");
+    assert!(std::net::TcpStream::connect(at).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_a_408() {
+    let house = House::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, api(house.state.clone()), std::future::pending()));
+    let head = format!(
+        "POST /v1/suppressions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
+        house.acme
+    );
+    let told = tokio::task::spawn_blocking(move || {
+        let mut slow = std::net::TcpStream::connect(at).unwrap();
+        slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        slow.write_all(head.as_bytes()).unwrap();
+        let mut told = [0; 64];
+        let len = slow.read(&mut told).unwrap();
+        String::from_utf8_lossy(&told[..len]).into_owned()
+    });
+    assert!(told.await.unwrap().starts_with("HTTP/1.1 408"));
+}
