@@ -39,25 +39,15 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the whole system at work in one process: campaigns, opt-outs, gateways, and the check of it all.
     Demo(demo::Demo),
-    /// Write a commented tamis.toml and make the secret key.
     Init(init::Init),
-    /// Check the settings.
     Validate(validate::Validate),
-    /// Plan, create or check the topics on Kafka.
     Topics(topics::Topics),
-    /// Run the service.
     Run(run::Run),
-    /// Send jobs, or print one to begin with.
     Jobs(jobs::Jobs),
-    /// Read deliveries as a gateway would.
     Deliveries(deliveries::Deliveries),
-    /// Record or lift opt-outs.
     Suppress(suppress::Suppress),
-    /// Say what would become of one recipient of one job, and why.
     Explain(explain::Explain),
-    /// Make, list and revoke API keys.
     Keys(keys::Keys),
     /// Print shell completions.
     #[command(after_help = "Example:\n  tamis completions bash > /etc/bash_completion.d/tamis")]

@@ -24,8 +24,11 @@ const TAILS_MAX: usize = 64;
 pub(crate) struct LocalLog {
     bus: Arc<Embedded>,
     scheduler: EmbeddedScheduler,
-    tails: Mutex<HashMap<(Channel, String), Arc<Mutex<Reader>>>>,
+    tails: Mutex<HashMap<Name, Arc<Mutex<Reader>>>>,
 }
+
+/// A reader's channel and group.
+type Name = (Channel, String);
 
 struct Reader {
     tail: EmbeddedTail,

@@ -153,7 +153,13 @@ impl Service {
             "reason": ask.reason.as_str(),
         });
         match &ask.reach {
-            Reach::Platform => body["scope"] = json!("platform"),
+            Reach::Platform => {
+                body["scope"] = json!("platform");
+                if ask.tenant.is_empty() {
+                    // The call wants a name; a record of the platform holds none.
+                    body["tenant"] = json!("platform");
+                }
+            }
             Reach::Tenant => {}
             Reach::List(list) => body["list"] = json!(list),
         }

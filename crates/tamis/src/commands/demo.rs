@@ -30,8 +30,10 @@ const FRAME: Duration = Duration::from_millis(250);
 /// People for each recipient a second, so that everybody hears of somebody every few seconds.
 const PEOPLE_PER_RATE: u64 = 3;
 
-/// Shows the whole system at work in one process: a scheduler with campaigns on all five channels, people who opt
-/// out meanwhile, and a gateway for each channel that checks every delivery.
+/// Show the whole system at work in one process, and check it.
+///
+/// A scheduler sends campaigns on all five channels, people opt out meanwhile, and a gateway for each channel checks
+/// every delivery.
 ///
 /// It needs no network, no settings and no key. It ends with exit code 0 only if every recipient is accounted
 /// for and nobody was written to whose opt-out had been confirmed before.

@@ -11,7 +11,7 @@ use crate::cli::Global;
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::output;
 
-/// Writes a commented tamis.toml and makes the secret key file (mode 0600). Never overwrites.
+/// Write a commented tamis.toml and make the secret key file (mode 0600); never overwrite.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  tamis init /etc/tamis && tamis --config /etc/tamis/tamis.toml validate")]
 pub(crate) struct Init {

@@ -107,15 +107,21 @@ fn example(channel: Channel) -> serde_json::Value {
             },
         }]),
     };
+    let (sender, text) = match channel {
+        Channel::Sms => ("36200", "Bonjour ! STOP au 36200"),
+        Channel::Voice | Channel::Fax => ("+33199000000", "Bonjour !"),
+        Channel::Email => ("bonjour@acme.example", "Bonjour !"),
+        Channel::Mail => ("Acme", "Bonjour !"),
+    };
     json!({
         "job_id": format!("example-{channel}-1"),
         "tenant": "acme",
         "campaign": "bonjour",
         "channel": channel.as_str(),
         "purpose": "marketing",
-        "sender": "36200",
+        "sender": sender,
         "content_type": "text/plain",
-        "content_text": "Bonjour ! STOP au 36200",
+        "content_text": text,
         "recipients": recipients,
     })
 }

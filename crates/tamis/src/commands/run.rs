@@ -150,18 +150,17 @@ impl House {
                 return Err(failure);
             }
         };
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            workers = self.workers(),
-            admin = %self.context.settings.http().admin(),
-            "tamis runs"
-        );
+        let mut ready = false;
         let stopped = loop {
             if self.stop.wait(LOOK_EVERY) {
                 break None;
             }
             if let Some(stopped) = running.stopped() {
                 break Some(stopped);
+            }
+            if !ready && self.health.is_ready() {
+                ready = true;
+                self.say_ready();
             }
         };
         drop(advertised);
@@ -175,6 +174,18 @@ impl House {
                 "drain: not finished in time; what was under way is decided again",
             )),
         }
+    }
+
+    fn say_ready(&self) {
+        let (http, bus) = (self.context.settings.http(), self.context.settings.bus());
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            bus = ?bus.kind(),
+            workers = self.workers(),
+            api = %http.api(),
+            admin = %http.admin(),
+            "tamis is ready"
+        );
     }
 
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.

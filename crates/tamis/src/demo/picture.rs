@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::field_reassign_with_default, reason = "its sums are its own")]
+
     fn the_picture_fits_a_terminal_of_100_columns_and_30_lines() {
         let mut big = Totals::default();
         big.jobs = 9_999_999;
