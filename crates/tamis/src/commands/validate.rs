@@ -17,7 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// What is wrong is told with file and line, and exit code 3.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  tamis --config /etc/tamis/tamis.toml validate --connect")]
+#[command(
+    after_help = "Examples:\n  tamis validate\n  tamis validate --connect --config /etc/tamis/tamis.toml"
+)]
 pub(crate) struct Validate {
     /// Ask the brokers too.
     #[arg(long)]
