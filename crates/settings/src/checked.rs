@@ -12,6 +12,11 @@ use toml::Value;
 use crate::problems::{Finding, Problems};
 use crate::raw::Raw;
 
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than anything here is kept, and far inside Kafka's signed milliseconds.
+const DURATION_MOST: Duration = Duration::from_secs(3_650 * 86_400);
+
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty => $ret:ty, |$s:ident| $get:expr;)+ }) => {
         $(#[$doc])*
@@ -203,7 +208,12 @@ impl Settings {
                 refuses: true,
             }])
         })?;
-        Self::parse(&text, &file, std::env::vars())
+        let (environment, unreadable) = crate::environment::read(std::env::vars_os());
+        match Self::parse(&text, &file, environment.into_iter()) {
+            Ok(settings) if unreadable.is_empty() => Ok(settings),
+            Ok(_) => Err(Problems(unreadable)),
+            Err(Problems(refused)) => Err(Problems([refused, unreadable].concat())),
+        }
     }
 
     /// Checks `text`, the content of `file`, with `environment` over it.
@@ -243,7 +253,8 @@ impl Check {
                     65_536,
                     1_000_000_000,
                 ),
-                retention: self.duration("topics", "retention", Duration::from_secs(86_400)),
+                // At 0 Kafka would delete jobs before they are read.
+                retention: self.duration("topics", "retention", Duration::from_secs(86_400), MINUTE),
             },
             identity: Identity {
                 key_file: self.path("identity", "key_file", "tamis.key"),
@@ -258,11 +269,21 @@ impl Check {
                 batch_ms_max: self.number("router", "batch_ms_max", 10, 1, 10_000),
                 batch_bytes_max: self.number("router", "batch_bytes_max", 8_388_608, 1_024, 1 << 30),
                 freshness_max_ms: self.number("router", "freshness_max_ms", 5_000, 100, 600_000),
-                dedupe_window: self.duration("router", "dedupe_window", Duration::from_secs(48 * 3_600)),
+                dedupe_window: self.duration(
+                    "router",
+                    "dedupe_window",
+                    Duration::from_secs(48 * 3_600),
+                    MINUTE,
+                ),
             },
             suppression: Snapshots {
                 snapshot_dir: self.path("suppression", "snapshot_dir", "var/snapshots"),
-                snapshot_every: self.duration("suppression", "snapshot_every", Duration::from_secs(900)),
+                snapshot_every: self.duration(
+                    "suppression",
+                    "snapshot_every",
+                    Duration::from_secs(900),
+                    SECOND,
+                ),
             },
             purge: Purge {
                 enabled: self.raw.value("purge", "enabled").and_then(Value::as_bool).unwrap_or(true),
@@ -326,6 +347,11 @@ impl Check {
             keys_file: self.path("http", "keys_file", "var/api-keys.toml"),
             auth,
         };
+        // Port 0 is a port of its own each time.
+        if http.api == http.admin && http.api.port() != 0 {
+            let text = format!("{} is http.api's as well: each needs its own", http.admin);
+            self.raw.refuse("http", "admin", text);
+        }
         if auth == Auth::Off && !http.api.ip().is_loopback() {
             let text = format!(
                 "\"off\" makes every caller an operator, so http.api must be a loopback address, not {}",
@@ -388,12 +414,21 @@ impl Check {
         T::try_from(usable).unwrap_or_else(|_| unreachable!("the bounds fit the type"))
     }
 
-    fn duration(&self, section: &'static str, key: &'static str, default: Duration) -> Duration {
-        self.raw
-            .value(section, key)
-            .and_then(Value::as_str)
-            .and_then(crate::duration::parse)
-            .unwrap_or(default)
+    /// A duration from `least` to [`DURATION_MOST`]; both bounds are whole seconds.
+    fn duration(
+        &mut self,
+        section: &'static str,
+        key: &'static str,
+        default: Duration,
+        least: Duration,
+    ) -> Duration {
+        let written = self.raw.value(section, key).and_then(Value::as_str).and_then(crate::duration::parse);
+        let written = written.unwrap_or(default);
+        if !(least..=DURATION_MOST).contains(&written) {
+            let days = DURATION_MOST.as_secs() / 86_400;
+            self.raw.refuse(section, key, format!("expected \"{}s\" to \"{days}d\"", least.as_secs()));
+        }
+        written.clamp(least, DURATION_MOST)
     }
 
     fn address(&mut self, key: &'static str, default: &str) -> SocketAddr {

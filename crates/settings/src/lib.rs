@@ -5,6 +5,7 @@
 
 mod checked;
 mod duration;
+mod environment;
 mod problems;
 mod raw;
 mod schema;

@@ -9,6 +9,9 @@ use toml::{Table, Value};
 use crate::problems::Finding;
 use crate::schema::{self, Kind, SECTIONS};
 
+/// What variables of ours begin with.
+const PREFIX: &str = "TAMIS_";
+
 /// Values by section and key, where each stands, and what is wrong so far.
 pub(crate) struct Raw {
     values: HashMap<(&'static str, &'static str), Value>,
@@ -114,8 +117,10 @@ impl Raw {
     /// `security.protocol`.
     fn read_environment(&mut self, environment: impl Iterator<Item = (String, String)>) {
         for (name, text) in environment {
-            let Some(path) = name.strip_prefix("TAMIS_").filter(|rest| rest.contains("__")) else { continue };
-            let path = path.to_lowercase();
+            if !is_setting(&name) {
+                continue;
+            }
+            let path = name[PREFIX.len()..].to_lowercase();
             if let Some(property) = path.strip_prefix("bus__client__") {
                 let entry =
                     self.values.entry(("bus", "client")).or_insert_with(|| Value::Table(Table::new()));
@@ -167,6 +172,11 @@ impl Raw {
             self.refuse(section, key, format!("expected {}", kind.expected()));
         }
     }
+}
+
+/// Whether a variable of this name is meant as a setting; `TAMIS_LOG` and `TAMIS_CONFIG` are not.
+pub(crate) fn is_setting(variable: &str) -> bool {
+    variable.strip_prefix(PREFIX).is_some_and(|rest| rest.contains("__"))
 }
 
 fn unknown(what: &str, guess: Option<&str>) -> String {

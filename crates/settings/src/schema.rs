@@ -21,7 +21,9 @@ impl Kind {
             Self::Number => "a whole number of at least 0",
             Self::Flag => "true or false",
             Self::Duration => "a duration in quotes, such as \"500ms\", \"15m\", \"24h\" or \"7d\"",
-            Self::Properties => "a table of librdkafka properties, each a text in quotes",
+            Self::Properties => {
+                "a table of librdkafka properties, name and value in quotes: \"security.protocol\" = \"ssl\""
+            }
             Self::Readers => "a table of lists of consumer groups by channel: { sms = [\"gateway-a\"] }",
         }
     }

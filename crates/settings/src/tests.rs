@@ -67,12 +67,43 @@ fn a_value_of_the_wrong_kind_is_refused_with_line() {
 }
 
 #[test]
+fn a_retention_that_would_lose_jobs_is_refused() {
+    for bad in ["0s", "59s", "3651d", "18446744073709551615ms"] {
+        let text = refused(&format!("[topics]\nretention = \"{bad}\"\n"));
+        assert_eq!(text, "/nowhere/tamis.toml:2: topics.retention: expected \"60s\" to \"3650d\"", "{bad}");
+    }
+    assert!(parse("[topics]\nretention = \"1m\"\n").is_ok());
+    assert!(refused("[suppression]\nsnapshot_every = \"0s\"\n").contains("expected \"1s\""));
+}
+
+/// Guarantee: what is wrong is told without a secret, whatever is wrong with it.
+#[test]
+fn a_secret_is_in_no_finding() {
+    for line in [
+        "\"sasl.password\" = \"hunter2",
+        "\"sasl.password\" = hunter2",
+        "\"sasl.password\" = \"a\"\n\"sasl.password\" = \"hunter2\"",
+        "\"sasl.password\" = \"hunter2\\q\"",
+        "\"sasl.password\" = [\"hunter2\"]",
+        "sasl.password = \"hunter2\"",
+    ] {
+        for section in ["bus.client", "bus"] {
+            let told = refused(&format!("[{section}]\n{line}\n"));
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+}
+
+#[test]
 fn values_that_do_not_go_together_are_refused() {
     let text = "[router]\nbatch_ms_max = 300\nfreshness_max_ms = 400\n";
     assert!(refused(text).contains("tamis.toml:3: router.freshness_max_ms: 400 ms leaves a batch of 300 ms"));
     let off = "[http]\nauth = \"off\"\napi = \"0.0.0.0:1\"\n";
     assert!(refused(off).contains("loopback"));
     assert!(parse("[http]\nauth = \"off\"\n").is_ok());
+    let same = "[http]\napi = \"127.0.0.1:9000\"\nadmin = \"127.0.0.1:9000\"\n";
+    assert!(refused(same).contains("tamis.toml:3: http.admin: 127.0.0.1:9000 is http.api's as well"));
+    assert!(parse(&same.replace("9000", "0")).is_ok());
 }
 
 #[test]

@@ -20,7 +20,7 @@ const CHANNELS: usize = Channel::ALL.len();
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Where a recipient could be lost, for `tamis_recipients_lost_total`.
-const LOST_STAGE: &str = "decide";
+const LOST_STAGE: &str = "sieve";
 
 /// Label of an outcome that has no reason.
 const NO_REASON: &str = "none";

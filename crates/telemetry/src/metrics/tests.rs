@@ -34,7 +34,7 @@ fn every_declared_metric_but_errors_is_visible_from_the_start() {
             assert!(text.contains(&format!("# TYPE {} ", metric.name)), "{} is missing", metric.name);
         }
     }
-    assert!(text.contains("tamis_recipients_lost_total{stage=\"decide\"} 0"), "{text}");
+    assert!(text.contains("tamis_recipients_lost_total{stage=\"sieve\"} 0"), "{text}");
     assert!(text.contains("tamis_holding 0"), "{text}");
 }
 
