@@ -6,7 +6,9 @@
 mod closed;
 mod ident;
 
-pub use closed::{Channel, Identity, Purpose, Reason, RecordReason, RefusalCode, RejectReason, Source, Verdict};
+pub use closed::{
+    Channel, Identity, Purpose, Reason, RecordReason, RefusalCode, RejectReason, Source, Verdict,
+};
 pub use ident::{Campaign, IllFormed, JobId, Tenant, is_identifier};
 
 /// Most recipients in a job (contract, section 2).
