@@ -226,7 +226,9 @@ impl Progress {
 
     fn is_done(&self) -> Result<bool> {
         let mut list = TopicPartitionList::new();
-        self.ends.keys().for_each(|partition| drop(list.add_partition(&jobs_topic(), *partition)));
+        for partition in self.ends.keys() {
+            list.add_partition(&jobs_topic(), *partition);
+        }
         let committed = self.consumer.committed_offsets(list, PATIENCE)?;
         let done = |(partition, end): (&i32, &i64)| {
             let element = committed.find_partition(&jobs_topic(), *partition);

@@ -1,6 +1,11 @@
 //! What the tests of the whole share: people and opt-outs from a seed, a plain model of who must receive what, the suite
 //! that both logs pass, and services as processes of their own.
-#![allow(clippy::missing_panics_doc, reason = "in tests a panic is how a promise is seen broken")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "in tests a panic is how a promise is seen broken, and a seed is printed to play it again"
+)]
 
 pub mod embedded;
 pub mod kafka;

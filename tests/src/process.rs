@@ -16,6 +16,7 @@ pub struct Service {
     pub admin: SocketAddr,
     /// Where the API is.
     pub api: SocketAddr,
+    log: PathBuf,
 }
 
 /// A free loopback port, as free as one can tell.
@@ -41,10 +42,11 @@ impl Service {
     /// Starts `tamis run` with this configuration; not yet ready.
     #[must_use]
     pub fn start(config: &Path, admin: SocketAddr, api: SocketAddr) -> Self {
+        let log_path = config.with_extension("log");
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(config.with_extension("log"))
+            .open(&log_path)
             .expect("the test's folder can be written");
         let child = Command::new(crate::tamis_bin())
             .arg("run")
@@ -55,7 +57,7 @@ impl Service {
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        Self { child, admin, api }
+        Self { child, admin, api, log: log_path }
     }
 
     /// Waits until `/readyz` is 200.
@@ -98,6 +100,15 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{}", get(self.admin, "/readyz").unwrap_or_default());
+            let metrics = get(self.admin, "/metrics").unwrap_or_default();
+            metrics
+                .lines()
+                .filter(|line| line.contains("_errors_") || line.contains("filter_lag"))
+                .for_each(|line| println!("{line}"));
+            println!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
         self.kill();
     }
 }

@@ -16,20 +16,23 @@ const VERB: &str = "ask end offsets";
 pub struct KafkaEndOffsets {
     /// `None` only while it is dropped.
     client: Option<BaseConsumer<Watch>>,
+    config: Config,
     topic: String,
     partitions: Option<u32>,
 }
 
 impl KafkaEndOffsets {
     pub(super) fn open(config: &Config, topic: &str) -> Result<Self, Error> {
+        let client = Some(Self::connect(config)?);
+        Ok(Self { client, config: config.clone(), topic: topic.to_owned(), partitions: None })
+    }
+
+    fn connect(config: &Config) -> Result<BaseConsumer<Watch>, Error> {
         let mut client = client::base(config);
         // Without a group it never fetches; `read_uncommitted` is asked for in the question itself, too: the end
         // must be the log's, not that of the last finished transaction (G1).
         client.set("isolation.level", "read_uncommitted");
-        let client = client
-            .create_with_context(Watch::default())
-            .map_err(|e| client::error("open end offsets", &e))?;
-        Ok(Self { client: Some(client), topic: topic.to_owned(), partitions: None })
+        client.create_with_context(Watch::default()).map_err(|e| client::error("open end offsets", &e))
     }
 }
 
@@ -43,7 +46,17 @@ impl EndOffsets for KafkaEndOffsets {
             None => client::partitions(client.client(), &self.topic, timeout)?,
         };
         self.partitions = Some(partitions);
-        list_offsets(client, &self.topic, partitions, timeout)
+        let answer = list_offsets(client, &self.topic, partitions, timeout);
+        if answer.is_err() {
+            // After a broker stood still, questions that it never answered keep the connection busy: a new client
+            // asks on a new one.
+            if let Ok(fresh) = Self::connect(&self.config)
+                && let Some(old) = self.client.replace(fresh)
+            {
+                drop_aside(old, false);
+            }
+        }
+        answer
     }
 }
 
