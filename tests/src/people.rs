@@ -33,7 +33,7 @@ pub fn recipient(channel: Channel, n: u64) -> proto::Recipient {
     let mut recipient = proto::Recipient { contact: format!("crm-{n}"), ..Default::default() };
     match channel {
         Channel::Sms | Channel::Voice | Channel::Fax => {
-            recipient.address = if n % 3 == 0 {
+            recipient.address = if n.is_multiple_of(3) {
                 format!("06 12 {:02} {:02} {:02}", n / 10_000 % 100, n / 100 % 100, n % 100)
             } else {
                 format!("+33612{n:06}")
@@ -56,7 +56,10 @@ pub fn recipient(channel: Channel, n: u64) -> proto::Recipient {
 
 /// Who opted out of what, as plainly as it can be said.
 #[derive(Debug, Default)]
-pub struct OptOuts(BTreeMap<(u8, u64, String), BTreeSet<(Option<u8>, Reason)>>);
+pub struct OptOuts(BTreeMap<Who, BTreeSet<(Option<u8>, Reason)>>);
+
+/// Kind of address, person, tenant.
+type Who = (u8, u64, String);
 
 /// What an address is, for the model: phones serve three channels.
 fn kind(channel: Channel) -> u8 {
