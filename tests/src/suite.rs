@@ -38,7 +38,11 @@ pub fn start<B: Bus>(bus: &Arc<B>, subjects: &Subjects, workers: u16) -> (Runnin
     let running =
         tamis_pipeline::start(bus.clone(), subjects.clone(), options, Metrics::detached(), health.clone())
             .expect("the service starts");
-    wait("the service is ready", || health.is_ready());
+    let since = Instant::now();
+    while !health.is_ready() {
+        assert!(since.elapsed() < PATIENCE, "never ready:\n{}", health.json_lines());
+        std::thread::sleep(Duration::from_millis(10));
+    }
     (running, health)
 }
 

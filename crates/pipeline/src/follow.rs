@@ -20,6 +20,8 @@ const POLL_WAIT: Duration = Duration::from_millis(50);
 const APPLY_MAX: usize = 4_096;
 /// Between two tries when the log can't be reached.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long to wait for the key check to come back before it is written again.
+const KEY_CHECK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What one record of the log asks for.
 enum Step {
@@ -51,7 +53,7 @@ impl<B: Bus> Follow<B> {
         let mut loaded = Some(loaded);
         let mut target: Option<Positions> = None;
         let mut asker = self.bus.end_offsets().map_err(Stopped::Log)?;
-        let mut key_check_sent = false;
+        let mut key_check_sent: Option<Stopwatch> = None;
         while !self.stop.load(Ordering::Relaxed) {
             if loaded.is_some() && target.is_none() {
                 target = asker.ask(ASK_TIMEOUT).ok();
@@ -69,9 +71,10 @@ impl<B: Bus> Follow<B> {
                     if let Some(loaded) = loaded.take() {
                         loaded();
                     }
-                } else if !key_check_sent {
-                    // An empty log, or one without the check: this key becomes the log's key.
-                    key_check_sent = true;
+                } else if key_check_sent.as_ref().is_none_or(|sent| sent.elapsed() > KEY_CHECK_AGAIN) {
+                    // An empty log, or one without the check: this key becomes the log's key. Written twice it
+                    // means the same, so it is written again when it does not come back.
+                    key_check_sent = Some(Stopwatch::start());
                     self.send_key_check();
                 }
             }
