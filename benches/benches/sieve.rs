@@ -13,7 +13,7 @@ use tamis_subject::{Key, Region, Subjects};
 use tamis_suppression::Index;
 use tamis_wire::proto::campaign::v1 as proto;
 use tamis_wire::record::{Record, Scope, State};
-use tamis_wire::{JobView, Message, Outcomes, Parts, Spans, Stamp, splice};
+use tamis_wire::{JobView, Message, Outcomes, Packed, Parts, Spans, Stamp, splice};
 
 const RECORDS: u64 = 1_000_000;
 const JOBS: u64 = 64;
@@ -73,6 +73,7 @@ struct Bench {
     parts: Parts,
     outcomes: Outcomes,
     out: Vec<u8>,
+    position: Packed,
 }
 
 impl Bench {
@@ -83,7 +84,7 @@ impl Bench {
         if decision.forwarded > 0 {
             let stamp = Stamp {
                 decided_at_ms: 1,
-                filter_position: index.position(),
+                filter_position: &self.position,
                 policy_version: "",
                 gateway: decision.gateway,
                 recipients_in: decision.recipients_in,
@@ -104,7 +105,7 @@ impl Bench {
             rejected: decision.rejected(),
             deferred: decision.deferred(),
             refusal: None,
-            filter_position: index.position(),
+            filter_position: &self.position,
             decided_at_ms: 1,
             gateway: decision.gateway,
             content_bytes: view.content_bytes,
@@ -129,6 +130,7 @@ fn whole(c: &mut Criterion) {
         parts: Parts::default(),
         outcomes: Outcomes::default(),
         out: Vec::new(),
+        position: Packed::new(index.position()),
     };
     for recipients in [1_000, 1] {
         let jobs: Vec<Vec<u8>> = (0..JOBS * 1_000 / recipients).map(|id| job(id, recipients)).collect();
@@ -152,7 +154,7 @@ fn whole(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 next = (next + 1) % who.len();
-                black_box(selection.reason(&who[next], 1))
+                black_box(selection.hit(&who[next]).and_then(|hit| selection.reason(hit, 1)))
             });
         });
     }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use kafka_harness::{Broker, Options};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -209,31 +209,39 @@ impl Progress {
         &self.ends
     }
 
-    /// Waits until the group has committed every job.
+    /// Watches the group until it has committed every job: jobs a second from when a fifth was committed, so that
+    /// joining and the first fetch, which are the same for all, don't count.
     ///
     /// # Errors
     /// When it does not come to that within [`PATIENCE`].
-    pub fn wait(&self) -> Result<()> {
+    pub fn rate(&self) -> Result<f64> {
+        let all: i64 = self.ends.values().sum();
         let deadline = Instant::now() + PATIENCE;
+        let mut first: Option<(Instant, i64)> = None;
         while Instant::now() < deadline {
-            if self.is_done()? {
-                return Ok(());
+            let (now, committed) = (Instant::now(), self.committed()?);
+            match first {
+                None if committed * 5 >= all => first = Some((now, committed)),
+                Some((since, before)) if committed == all => {
+                    return Ok((all - before) as f64 / now.duration_since(since).as_secs_f64());
+                }
+                None | Some(_) => {}
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(5));
         }
         anyhow::bail!("the jobs are not committed after {PATIENCE:?}")
     }
 
-    fn is_done(&self) -> Result<bool> {
+    fn committed(&self) -> Result<i64> {
         let mut list = TopicPartitionList::new();
         for partition in self.ends.keys() {
             list.add_partition(&jobs_topic(), *partition);
         }
         let committed = self.consumer.committed_offsets(list, PATIENCE)?;
-        let done = |(partition, end): (&i32, &i64)| {
-            let element = committed.find_partition(&jobs_topic(), *partition);
-            *end == 0 || element.is_some_and(|element| element.offset() == Offset::Offset(*end))
+        let offset = |element: TopicPartitionListElem<'_>| match element.offset() {
+            Offset::Offset(offset) => offset,
+            _ => 0,
         };
-        Ok(self.ends.iter().all(done))
+        Ok(committed.elements().into_iter().map(offset).sum())
     }
 }

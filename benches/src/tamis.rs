@@ -10,11 +10,11 @@ use tamis_telemetry::{Health, Metrics};
 
 use crate::setting::{PATIENCE, jobs_topic};
 
-/// Starts it and waits until its filter is loaded, which is when it joins the group; says when that was.
+/// Starts it and waits until its filter is loaded, which is when it joins the group.
 ///
 /// # Errors
 /// When it stops by itself or does not load in time.
-pub fn start(config: Config, subjects: Subjects, batch_ms: u64) -> Result<(Running, Instant)> {
+pub fn start(config: Config, subjects: Subjects, batch_ms: u64) -> Result<Running> {
     let options =
         Options { workers: 2, batch_ms_max: batch_ms, jobs_topic: jobs_topic(), ..Options::default() };
     let bus = Arc::new(Kafka::new(config)?);
@@ -28,7 +28,7 @@ pub fn start(config: Config, subjects: Subjects, batch_ms: u64) -> Result<(Runni
         ensure!(begun.elapsed() < PATIENCE, "the filter is not loaded after {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(1));
     }
-    Ok((running, Instant::now()))
+    Ok(running)
 }
 
 /// Ends it.

@@ -8,7 +8,7 @@ use tamis_sieve::Sieve;
 use tamis_subject::{Key, Region, Subjects};
 use tamis_suppression::Index;
 use tamis_wire::proto::campaign::v1::{Delivery, SendJob};
-use tamis_wire::{JobView, Message, Parts, Spans, Stamp, splice};
+use tamis_wire::{JobView, Message, Packed, Parts, Spans, Stamp, splice};
 
 static SUBJECTS: LazyLock<Subjects> = LazyLock::new(|| {
     Subjects::new(&Key::generate().expect("random bytes"), Region::parse("FR").expect("a region"))
@@ -24,9 +24,10 @@ fuzz_target!(|value: &[u8]| {
     if decision.forwarded == 0 {
         return;
     }
+    let position = Packed::new(index.position());
     let stamp = Stamp {
         decided_at_ms: 1_000,
-        filter_position: index.position(),
+        filter_position: &position,
         policy_version: "",
         gateway: decision.gateway,
         recipients_in: decision.recipients_in,

@@ -14,6 +14,10 @@ use tamis_bus::kafka::Kafka;
 use tamis_bus::{Bus as _, Scheduler as _, Tail as _, TailTopic};
 use tamis_campaign::Channel;
 
+/// As in `tamis` itself; the rivals have it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const JOBS: usize = 4_000;
 /// Not counted: clients still warm up.
 const WARM_UP: usize = 400;
@@ -22,7 +26,7 @@ const EVERY: Duration = Duration::from_millis(5);
 fn measure(batch_ms: u64) -> Result<String> {
     let setting = Setting::new("lz4")?;
     setting.write_filter(1_000_000)?;
-    let (running, _) = tamis::start(setting.config("line"), setting.subjects.clone(), batch_ms)?;
+    let running = tamis::start(setting.config("line"), setting.subjects.clone(), batch_ms)?;
     let bus = Kafka::new(setting.config("client"))?;
     let scheduler = bus.scheduler()?;
     let begun = Instant::now();

@@ -1,16 +1,21 @@
 //! The whole line against a copy and against a plain rival, on a real Kafka. `cargo xtask bench line`
 //!
-//! Arguments: rounds (3). Contestants take turns within a round, so that what the machine does besides hits all.
+//! Arguments: rounds (3); part of a kind's name and a codec, to measure only these (and keep no result). Contestants
+//! take turns within a round, so that what the machine does besides hits all.
 
 #![allow(clippy::print_stdout)]
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tamis_benches::machine::{describe, median, results};
 use tamis_benches::setting::{Progress, Setting};
 use tamis_benches::{people, plain, raw, tamis};
+
+/// As in `tamis` itself; the rivals have it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// People in the filter.
 const FILTER: u64 = 1_000_000;
@@ -19,8 +24,8 @@ const BATCH_MS: u64 = 100;
 
 const INTRODUCTION: &str = "\
 Each contestant reads every job from a Kafka topic and writes its result to another, in transactions with the
-offsets, with two workers; broker and contestant share the machine, the broker's data is in memory. Time runs from
-joining (clients not yet made, filter in memory) to the last offset committed. Contestants take turns; medians.
+offsets, with two workers; broker and contestant share the machine, the broker's data is in memory. Time runs from when a
+fifth of the jobs is committed to the last, so that joining does not count. Contestants take turns; medians.
 
 - *copy*: the jobs as they are, tuned clients, reading on while committing; batches of 100 ms. The ceiling.
 - *plain*: prost, `HashSet<String>`, prost again; the same tuned clients, batches of 100 ms; no outcomes.
@@ -36,42 +41,47 @@ struct Kind {
 }
 
 const KINDS: [Kind; 2] = [
-    Kind { what: "1,000 recipients", jobs: 20_000, recipients: 1_000 },
-    Kind { what: "1 recipient", jobs: 1_000_000, recipients: 1 },
+    Kind { what: "1,000 recipients", jobs: 40_000, recipients: 1_000 },
+    Kind { what: "1 recipient", jobs: 3_000_000, recipients: 1 },
 ];
 
 const CONTESTANTS: [&str; 4] = ["copy", "plain", "tamis", "tamis, 10 ms"];
 
-fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<String>) -> Result<Duration> {
+/// Jobs a second.
+fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<String>) -> Result<f64> {
     let progress = Progress::new(&setting.bootstrap(), group)?;
     let fill = Duration::from_millis(BATCH_MS);
-    let begun = Instant::now();
-    match contestant {
-        0 => raw::run(setting, group, progress.ends(), fill)?,
-        1 => plain::run(setting, group, progress.ends(), fill, set)?,
-        _ => {
-            let batch_ms = if contestant == 2 { BATCH_MS } else { 10 };
-            let (running, begun) = tamis::start(setting.config(group), setting.subjects.clone(), batch_ms)?;
-            progress.wait()?;
-            let took = begun.elapsed();
-            tamis::stop(running)?;
-            return Ok(took);
+    let ends = progress.ends();
+    std::thread::scope(|scope| {
+        if contestant < 2 {
+            let rival = scope.spawn(move || match contestant {
+                0 => raw::run(setting, group, ends, fill),
+                _ => plain::run(setting, group, ends, fill, set),
+            });
+            let rate = progress.rate();
+            rival.join().map_err(|_| anyhow!("a rival panicked"))??;
+            return rate;
         }
-    }
-    progress.wait()?;
-    Ok(begun.elapsed())
+        let batch_ms = if contestant == 2 { BATCH_MS } else { 10 };
+        let running = tamis::start(setting.config(group), setting.subjects.clone(), batch_ms)?;
+        let rate = progress.rate();
+        tamis::stop(running)?;
+        rate
+    })
 }
 
 fn measure(kind: &Kind, codec: &'static str, rounds: usize, set: &HashSet<String>) -> Result<String> {
-    let setting = Setting::new(codec)?;
-    setting.write_filter(FILTER)?;
-    let bytes = setting.write_jobs(kind.jobs, kind.recipients)?;
+    let mut bytes = 0;
     let mut rates: [Vec<f64>; CONTESTANTS.len()] = Default::default();
     for round in 0..rounds {
+        // A broker of its own, so that what the rounds before have written does not fill the memory.
+        let setting = Setting::new(codec)?;
+        setting.write_filter(FILTER)?;
+        bytes = setting.write_jobs(kind.jobs, kind.recipients)?;
         for (at, name) in CONTESTANTS.iter().enumerate() {
-            let took = compete(&setting, at, &format!("group-{round}-{at}"), set)?.as_secs_f64();
-            println!("{}, {codec}, round {}: {name} {took:.2} s", kind.what, round + 1);
-            rates[at].push(kind.jobs as f64 / took);
+            let rate = compete(&setting, at, &format!("group-{round}-{at}"), set)?;
+            println!("{}, {codec}, round {}: {name} {rate:.0} jobs/s", kind.what, round + 1);
+            rates[at].push(rate);
         }
     }
     let copy = median(&rates[0]);
@@ -93,13 +103,17 @@ fn measure(kind: &Kind, codec: &'static str, rounds: usize, set: &HashSet<String
 }
 
 fn main() -> Result<()> {
-    let rounds = std::env::args().nth(1).map_or(Ok(3), |rounds| rounds.parse())?;
+    let mut arguments = std::env::args().skip(1);
+    let rounds = arguments.next().map_or(Ok(3), |rounds| rounds.parse())?;
+    let (only_kind, only_codec) = (arguments.next(), arguments.next());
     let set: HashSet<String> = people::suppressed(FILTER).collect();
     let mut table = "| jobs of | contestant | jobs/s | from, to | MB/s | recipients/s | of the copy |\n\
                      |---|---|---|---|---|---|---|\n"
         .to_owned();
-    for kind in &KINDS {
-        for codec in ["none", "lz4"] {
+    for kind in KINDS.iter().filter(|kind| only_kind.as_ref().is_none_or(|only| kind.what.contains(only))) {
+        for codec in
+            ["none", "lz4"].into_iter().filter(|codec| only_codec.as_ref().is_none_or(|o| o == codec))
+        {
             table += &measure(kind, codec, rounds, &set)?;
         }
     }
@@ -108,6 +122,8 @@ fn main() -> Result<()> {
         describe()
     );
     println!("\n{report}");
-    std::fs::write(results("line"), report)?;
+    if only_kind.is_none() {
+        std::fs::write(results("line"), report)?;
+    }
     Ok(())
 }

@@ -12,6 +12,10 @@ use tamis_benches::tamis;
 use tamis_bus::topic_name;
 use tamis_subject::{Key, Region, Subjects};
 
+/// As in `tamis` itself; the rivals have it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// 1 GB, some 40 kB each.
 const JOBS: u64 = 26_000;
 
@@ -20,10 +24,10 @@ const JOBS: u64 = 26_000;
 fn child(bootstrap: &str) -> Result<()> {
     let progress = Progress::new(bootstrap, "line")?;
     let subjects = Subjects::new(&Key::generate()?, Region::parse("FR")?);
-    let (running, _) = tamis::start(config(bootstrap, "line", "none"), subjects, 10)?;
+    let running = tamis::start(config(bootstrap, "line", "none"), subjects, 10)?;
     let filter = running.filter().read().bytes();
     let loaded = memory("VmRSS:");
-    progress.wait()?;
+    progress.rate()?;
     println!("{filter} {loaded} {}", memory("VmHWM:"));
     tamis::stop(running)
 }

@@ -98,7 +98,7 @@ fn contact(
     }
     // A contact belongs to its tenant (contract, section 9).
     let tenant = tenant.ok_or("NO_PLATFORM_SCOPE")?;
-    Ok((subjects.contact(tenant, text), Identity::Contact))
+    Ok((subjects.contact(tenant, text.as_bytes()), Identity::Contact))
 }
 
 fn code(invalid: Invalid) -> &'static str {

@@ -7,7 +7,7 @@ use tamis_campaign::UnixMs;
 use tamis_sieve::Sieve;
 use tamis_subject::Subjects;
 use tamis_suppression::Index;
-use tamis_wire::{Parts, Spans};
+use tamis_wire::{Packed, Parts, Spans};
 
 use crate::splice::OutcomesByPartition;
 use crate::tally::Tally;
@@ -17,6 +17,8 @@ use crate::{Options, sieve, splice, view};
 #[derive(Clone, Copy)]
 pub(crate) struct Sight<'i> {
     pub(crate) index: &'i Index,
+    /// `index.position()`, as every stamp and outcome has it.
+    pub(crate) position: &'i Packed,
     pub(crate) now_ms: UnixMs,
 }
 

@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use tamis_bus::{Bus, Recorder};
 use tamis_subject::Subjects;
 use tamis_telemetry::{Check, Health, Metrics};
+use tamis_wire::DeadLetterCode;
 
 use crate::barrier::{Ask, Barrier};
 use crate::control::{Control, Input, Limits};
@@ -73,6 +74,9 @@ pub fn start<B: Bus>(
     metrics: Metrics,
     health: Health,
 ) -> Result<Running, tamis_bus::Error> {
+    for code in DeadLetterCode::ALL {
+        metrics.declare_dead_letter(code.as_str());
+    }
     let recorder: Arc<dyn Recorder> = Arc::new(bus.recorder()?);
     health.set(Check::Store, true, "open");
     let filter = Filter::new(usize::try_from(recorder.partitions()).unwrap_or(0));

@@ -36,7 +36,7 @@ pub(crate) fn decide<'a>(
 pub(crate) fn stamp<'a>(decision: &Decision<'a>, sight: Sight<'a>) -> Stamp<'a> {
     Stamp {
         decided_at_ms: sight.now_ms,
-        filter_position: sight.index.position(),
+        filter_position: sight.position,
         policy_version: "",
         gateway: decision.gateway,
         recipients_in: decision.recipients_in,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use tamis_bus::{JobRecord, OutRecord, OutTopic, Outgoing, Partition};
 use tamis_sieve::Decision;
-use tamis_wire::{JobView, OUTCOMES_BYTES_MAX, OutcomeView, Outcomes, Parts, Span, splice};
+use tamis_wire::{JobView, OutcomeView, Outcomes, Parts, Span, splice};
 
 use crate::line::Sight;
 use crate::sieve::stamp;
@@ -56,7 +56,6 @@ pub(crate) fn account(
     outgoing: &mut Outgoing,
 ) {
     let of_partition = outcomes.entry(record.partition).or_default();
-    let before = of_partition.len();
     of_partition.push(OutcomeView {
         job_id: job.job_id.as_str(),
         tenant: job.tenant.as_str(),
@@ -69,30 +68,27 @@ pub(crate) fn account(
         rejected: decision.rejected(),
         deferred: decision.deferred(),
         refusal: decision.refusal.as_ref(),
-        filter_position: sight.index.position(),
+        filter_position: sight.position,
         decided_at_ms: sight.now_ms,
         gateway: decision.gateway,
         content_bytes: job.content_bytes,
         source_partition: record.partition,
         source_offset: record.offset,
     });
-    // Whoever comes next is about as long: the record stays below its limit.
-    let last = of_partition.len() - before;
-    if of_partition.len() + last > OUTCOMES_BYTES_MAX {
-        flush(record.partition, of_partition, outgoing);
-    }
+    write(record.partition, outgoing, |arena| of_partition.take_full(arena));
 }
 
 /// Appends what is left of every partition's outcomes.
 pub(crate) fn flush_all(outcomes: &mut OutcomesByPartition, outgoing: &mut Outgoing) {
     for (partition, of_partition) in outcomes {
-        flush(*partition, of_partition, outgoing);
+        write(*partition, outgoing, |arena| of_partition.take(arena));
     }
 }
 
-fn flush(partition: Partition, outcomes: &mut Outcomes, outgoing: &mut Outgoing) {
+/// Appends the record that `take` hands over, if any; it answers the offset of the first job in it.
+fn write(partition: Partition, outgoing: &mut Outgoing, take: impl FnOnce(&mut Vec<u8>) -> Option<i64>) {
     let start = outgoing.arena.len();
-    let Some(offset) = outcomes.take(&mut outgoing.arena) else { return };
+    let Some(offset) = take(&mut outgoing.arena) else { return };
     let value = start..outgoing.arena.len();
     let key = append(&mut outgoing.arena, format!("{partition}/{offset}").as_bytes());
     outgoing.records.push(OutRecord {

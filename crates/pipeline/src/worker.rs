@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use tamis_bus::{Batch, Jobs, Outgoing, Polled, Positions};
 use tamis_telemetry::{Metrics, Stage};
+use tamis_wire::Packed;
 
 use crate::Options;
 use crate::barrier::Ask;
@@ -180,7 +181,9 @@ impl Worker {
         let mut outgoing = hand.spare.pop().unwrap_or_default();
         let tally = {
             let index = self.filter.read();
-            self.line.pass(batch.records(), Sight { index: &index, now_ms: unix_ms() }, &mut outgoing)
+            let position = Packed::new(index.position());
+            let sight = Sight { index: &index, position: &position, now_ms: unix_ms() };
+            self.line.pass(batch.records(), sight, &mut outgoing)
         };
         drop(batch);
         self.metrics.consumer_lag(hand.jobs.lag_records(), tally.age_of_newest_s(unix_ms()));

@@ -12,24 +12,23 @@ use decision::Groups;
 use repeats::Repeats;
 use tamis_campaign::{Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict};
 use tamis_subject::{Invalid, Subject, Subjects};
-use tamis_suppression::{Index, Selection};
+use tamis_suppression::{Hit, Index, Selection};
 use tamis_wire::{JobView, RecipientView, RefusalView, Span};
 
-/// What is known of a recipient before the filter is asked.
+/// A recipient that could be used, before the filter is asked.
 #[derive(Debug, Clone, Copy)]
-struct Known {
-    rejected: Option<RejectReason>,
+struct Candidate {
     address: Subject,
+    place: u32,
     contact: Option<Subject>,
+    hit: Option<Hit>,
 }
-
-const NOBODY: Subject = Subject::from_bytes([0; 16]);
 
 /// Decides jobs one after the other; its memory is reused.
 #[derive(Debug)]
 pub struct Sieve {
     subjects: Subjects,
-    known: Vec<Known>,
+    candidates: Vec<Candidate>,
     kept: Vec<bool>,
     groups: Groups,
     repeats: Repeats,
@@ -41,7 +40,7 @@ impl Sieve {
     pub fn new(subjects: Subjects) -> Self {
         Self {
             subjects,
-            known: Vec::new(),
+            candidates: Vec::new(),
             kept: Vec::new(),
             groups: Groups::default(),
             repeats: Repeats::default(),
@@ -69,9 +68,9 @@ impl Sieve {
             return Decision::without_counts(Verdict::Expired, gateway, recipients_in);
         }
         let selection = index.select(job.tenant.as_str(), job.list, channel, job.purpose);
-        self.know(job, channel, value, spans, &selection);
+        self.recognise(job, channel, value, spans, &selection);
         let retry_at_ms = (job.not_before_ms > now_ms).then_some(job.not_before_ms);
-        let forwarded = self.judge(&selection, now_ms, retry_at_ms.is_some());
+        let forwarded = self.judge(spans.len(), &selection, now_ms, retry_at_ms.is_some());
         self.groups.seal();
         let verdict = if forwarded > 0 {
             Verdict::Routed
@@ -96,7 +95,7 @@ impl Sieve {
 
     /// First pass: what each recipient is, and its subjects. Apart from the second, so that the look-ups there wait for
     /// memory side by side.
-    fn know(
+    fn recognise(
         &mut self,
         job: &JobView<'_>,
         channel: Channel,
@@ -104,61 +103,48 @@ impl Sieve {
         spans: &[Span],
         selection: &Selection<'_>,
     ) {
-        self.known.clear();
-        self.known.reserve(spans.len());
-        for span in spans {
+        self.candidates.clear();
+        self.candidates.reserve(spans.len());
+        for (place, span) in (0u32..).zip(spans) {
             let body = &value[span.body as usize..span.end as usize];
-            let known = match RecipientView::parse(body) {
-                Ok(recipient) => self.subjects_of(job, channel, &recipient, selection.wants_contacts()),
-                Err(_) => Err(RejectReason::MalformedRecipient),
+            let Ok(recipient) = RecipientView::parse(body) else {
+                self.groups.reject(RejectReason::MalformedRecipient, place);
+                continue;
             };
-            self.known.push(known.unwrap_or_else(|reason| Known {
-                rejected: Some(reason),
-                address: NOBODY,
-                contact: None,
-            }));
+            let address = match address_of(&self.subjects, channel, &recipient) {
+                Ok(address) => address,
+                Err(Invalid::Missing) => {
+                    self.groups.reject(RejectReason::MissingAddress, place);
+                    continue;
+                }
+                Err(Invalid::NotAnAddress) => {
+                    self.groups.reject(RejectReason::InvalidAddress, place);
+                    continue;
+                }
+            };
+            let contact = (selection.wants_contacts() && !recipient.contact().is_empty())
+                .then(|| self.subjects.contact(job.tenant, recipient.contact()));
+            self.candidates.push(Candidate { address, place, contact, hit: None });
         }
-    }
-
-    #[inline]
-    fn subjects_of(
-        &self,
-        job: &JobView<'_>,
-        channel: Channel,
-        recipient: &RecipientView<'_>,
-        with_contact: bool,
-    ) -> Result<Known, RejectReason> {
-        let address = match (channel, &recipient.postal) {
-            (Channel::Mail, Some(postal)) => self.subjects.postal(postal),
-            (Channel::Mail, None) => Err(Invalid::Missing),
-            (Channel::Sms | Channel::Email | Channel::Voice | Channel::Fax, _) => {
-                self.subjects.address(channel, recipient.address())
-            }
-        };
-        let address = address.map_err(|invalid| match invalid {
-            Invalid::Missing => RejectReason::MissingAddress,
-            Invalid::NotAnAddress => RejectReason::InvalidAddress,
-        })?;
-        let contact = recipient.contact();
-        let contact =
-            (with_contact && !contact.is_empty()).then(|| self.subjects.contact(job.tenant, contact));
-        Ok(Known { rejected: None, address, contact })
     }
 
     /// Second pass: asks the filter, and gives each recipient its fate. Returns how many are forwarded.
-    fn judge(&mut self, selection: &Selection<'_>, now_ms: UnixMs, deferred: bool) -> u32 {
-        self.kept.resize(self.known.len(), false);
-        if self.known.len() > 1 {
-            self.repeats.begin(self.known.len());
+    fn judge(&mut self, recipients: usize, selection: &Selection<'_>, now_ms: UnixMs, deferred: bool) -> u32 {
+        self.kept.resize(recipients, false);
+        let alone = self.candidates.len() == 1;
+        if !alone {
+            self.repeats.begin(self.candidates.len());
+        }
+        for candidate in &mut self.candidates {
+            candidate.hit = selection.hit(&candidate.address);
         }
         let mut forwarded = 0;
-        for (place, known) in (0u32..).zip(&self.known) {
-            if let Some(reason) = known.rejected {
-                self.groups.reject(reason, place);
-            } else if let Some(reason) = suppressed(selection, known, now_ms) {
+        for (number, candidate) in (0u32..).zip(&self.candidates) {
+            let Candidate { address, place, .. } = *candidate;
+            if let Some(reason) = suppressed(selection, candidate, now_ms) {
                 self.groups.suppress(reason, place);
-            } else if self.known.len() > 1
-                && self.repeats.is_repeat(place, &known.address, |other| &self.known[other as usize].address)
+            } else if !alone
+                && self.repeats.is_repeat(number, address, |other| self.candidates[other as usize].address)
             {
                 self.groups.reject(RejectReason::DuplicateRecipient, place);
             } else if deferred {
@@ -174,12 +160,26 @@ impl Sieve {
 
 /// The lowest reason over the address and the contact.
 #[inline]
-fn suppressed(selection: &Selection<'_>, known: &Known, now_ms: UnixMs) -> Option<Reason> {
-    let by_address = selection.reason(&known.address, now_ms);
-    let by_contact = known.contact.as_ref().and_then(|contact| selection.reason(contact, now_ms));
-    match (by_address, by_contact) {
+fn suppressed(selection: &Selection<'_>, candidate: &Candidate, now_ms: UnixMs) -> Option<Reason> {
+    let by_address = candidate.hit.and_then(|hit| selection.reason(hit, now_ms));
+    let Some(contact) = &candidate.contact else { return by_address };
+    match (by_address, selection.hit(contact).and_then(|hit| selection.reason(hit, now_ms))) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
+    }
+}
+
+#[inline]
+fn address_of(
+    subjects: &Subjects,
+    channel: Channel,
+    recipient: &RecipientView<'_>,
+) -> Result<Subject, Invalid> {
+    match channel {
+        Channel::Mail => recipient.postal.as_ref().map_or(Err(Invalid::Missing), |p| subjects.postal(p)),
+        Channel::Sms | Channel::Email | Channel::Voice | Channel::Fax => {
+            subjects.address(channel, recipient.address())
+        }
     }
 }
 

@@ -27,19 +27,15 @@ impl Repeats {
 
     /// Whether `subject` came before; if not, it is noted as standing at `place`. All sixteen bytes are compared.
     #[inline]
-    pub(crate) fn is_repeat<'k>(
+    pub(crate) fn is_repeat(
         &mut self,
         place: u32,
-        subject: &Subject,
-        subject_at: impl Fn(u32) -> &'k Subject,
+        subject: Subject,
+        subject_at: impl Fn(u32) -> Subject,
     ) -> bool {
-        let bytes = subject.as_bytes();
         // Other bits than the dictionary's hash, though either would do.
         #[expect(clippy::cast_possible_truncation, reason = "any bits do")]
-        let mut at = u64::from_le_bytes([
-            bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15],
-        ]) as usize
-            & self.mask;
+        let mut at = subject.words()[1] as usize & self.mask;
         loop {
             let (stamp, other) = self.slots[at];
             if stamp != self.stamp {

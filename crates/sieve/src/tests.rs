@@ -9,7 +9,7 @@ use tamis_subject::{Key, Region};
 use tamis_suppression::Places;
 use tamis_wire::proto::campaign::v1 as proto;
 use tamis_wire::record::{Record, Scope, State};
-use tamis_wire::{Message, Parts, Spans, Stamp, splice};
+use tamis_wire::{Message, Packed, Parts, Spans, Stamp, splice};
 
 fn subjects() -> Subjects {
     Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap())
@@ -103,7 +103,7 @@ fn index(subjects: &Subjects, stopped: &[(u8, bool)]) -> Index {
     for (offset, &(n, contact)) in (0i64..).zip(stopped) {
         let tenant = Tenant::parse("acme").unwrap();
         let subject = if contact {
-            subjects.contact(tenant, &format!("c{n}"))
+            subjects.contact(tenant, format!("c{n}").as_bytes())
         } else {
             subjects.phone(&person(n)).unwrap()
         };
@@ -173,7 +173,8 @@ proptest! {
         prop_assert_eq!(decision.verdict, expected);
         if decision.forwarded == 0 { return Ok(()); }
 
-        let stamp = Stamp { decided_at_ms: 1_000, filter_position: index.position(), policy_version: "", gateway: decision.gateway, recipients_in: decision.recipients_in };
+        let position = Packed::new(index.position());
+        let stamp = Stamp { decided_at_ms: 1_000, filter_position: &position, policy_version: "", gateway: decision.gateway, recipients_in: decision.recipients_in };
         let mut parts = Parts::default();
         let bytes_max = if small { 300 } else { 1 << 20 };
         let ranges = parts.plan(&value, &spans, decision.kept, &stamp, bytes_max).unwrap().to_vec();

@@ -7,7 +7,7 @@
 
 use std::{fmt, hash::Hasher as _, sync::Arc};
 
-use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use siphasher::sip128::{Hash128, Hasher128 as _, SipHasher24};
 use tamis_campaign::{Channel, Identity, Tenant};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -20,20 +20,39 @@ const CONTEXT: &str = "tamis 2026-11 subject scheme 1, SipHash-2-4-128";
 const CHECK: &[u8] = b"\0tamis key check, scheme 1";
 
 /// A person's pseudonym for one address: 16 bytes, without meaning to whoever has not got the key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject([u8; 16]);
+///
+/// Kept as the function's two words (little endian), so that it moves in registers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Subject([u64; 2]);
 
 impl Subject {
     /// Takes the bytes of a subject, as they stand in a record or a snapshot.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        // Sixteen bytes are one u128; its halves are the words.
+        let both = u128::from_le_bytes(bytes);
+        #[expect(clippy::cast_possible_truncation, reason = "the low half, and the high one")]
+        Self([both as u64, (both >> 64) as u64])
     }
 
     /// The bytes of a subject, for a record or a snapshot.
     #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+    pub const fn to_bytes(self) -> [u8; 16] {
+        ((self.0[1] as u128) << 64 | self.0[0] as u128).to_le_bytes()
+    }
+
+    /// Its two words; a subject is a pseudo-random function's output, so that any bits of them are a hash.
+    #[inline]
+    #[must_use]
+    pub const fn words(self) -> [u64; 2] {
+        self.0
+    }
+}
+
+impl From<Hash128> for Subject {
+    #[inline]
+    fn from(hash: Hash128) -> Self {
+        Self([hash.h1, hash.h2])
     }
 }
 
@@ -69,6 +88,11 @@ impl Subjects {
     /// As [`canonical::phone`].
     #[inline]
     pub fn phone(&self, address: &str) -> Result<Subject, Invalid> {
+        self.phone_octets(address.as_bytes())
+    }
+
+    #[inline]
+    fn phone_octets(&self, address: &[u8]) -> Result<Subject, Invalid> {
         let mut form = canonical::Phone::new(Identity::Phone);
         canonical::phone_into(address, self.region, &mut form)?;
         Ok(self.keyed(form.keyed()))
@@ -79,6 +103,10 @@ impl Subjects {
     /// # Errors
     /// As [`canonical::email`].
     pub fn email(&self, address: &str) -> Result<Subject, Invalid> {
+        self.email_octets(address.as_bytes())
+    }
+
+    fn email_octets(&self, address: &[u8]) -> Result<Subject, Invalid> {
         let mut form = canonical::Email::new(Identity::Email);
         canonical::email_into(address, &mut form)?;
         Ok(self.keyed(form.keyed()))
@@ -94,23 +122,25 @@ impl Subjects {
 
     /// The subject of a tenant's own contact id: `tenant ‖ 0x00 ‖ contact`, bytes as they are.
     #[must_use]
-    pub fn contact(&self, tenant: Tenant<'_>, contact: &str) -> Subject {
+    pub fn contact(&self, tenant: Tenant<'_>, contact: &[u8]) -> Subject {
         let mut hasher = self.hasher();
         hasher.write_u8(Identity::Contact.number() as u8);
         hasher.write(tenant.as_str().as_bytes());
         hasher.write_u8(0);
-        hasher.write(contact.as_bytes());
-        Subject(hasher.finish128().as_bytes())
+        hasher.write(contact);
+        hasher.finish128().into()
     }
 
-    /// The subject of what stands in `Recipient.address` of a job of `channel`.
+    /// The subject of what stands in `Recipient.address` of a job of `channel`, as octets of UTF-8.
     ///
     /// # Errors
-    /// As the function for that kind of address; MAIL has no such address, so it is [`Invalid::Missing`].
-    pub fn address(&self, channel: Channel, address: &str) -> Result<Subject, Invalid> {
+    /// As the function for that kind of address; MAIL has no such address, so it is [`Invalid::Missing`]. Octets
+    /// that are not UTF-8 are [`Invalid::NotAnAddress`].
+    #[inline]
+    pub fn address(&self, channel: Channel, address: &[u8]) -> Result<Subject, Invalid> {
         match channel {
-            Channel::Sms | Channel::Voice | Channel::Fax => self.phone(address),
-            Channel::Email => self.email(address),
+            Channel::Sms | Channel::Voice | Channel::Fax => self.phone_octets(address),
+            Channel::Email => self.email_octets(address),
             Channel::Mail => Err(Invalid::Missing),
         }
     }
@@ -118,7 +148,7 @@ impl Subjects {
     /// A value that tells this key from any other, without telling the key. It is no address's subject.
     #[must_use]
     pub fn check_value(&self) -> [u8; 16] {
-        self.keyed(CHECK).0
+        self.keyed(CHECK).to_bytes()
     }
 
     fn hasher(&self) -> SipHasher24 {
@@ -128,7 +158,7 @@ impl Subjects {
     /// `bytes` are the identity's byte and the canonical form.
     #[inline]
     fn keyed(&self, bytes: &[u8]) -> Subject {
-        Subject(self.hasher().hash(bytes).as_bytes())
+        self.hasher().hash(bytes).into()
     }
 }
 

@@ -9,7 +9,7 @@ use tamis_wire::record::{Record, Scope, State};
 use crate::selection::Selection;
 
 /// A subject's dense id.
-type Id = u32;
+pub(crate) type Id = u32;
 
 /// Channels of a bitmap: 0 is every channel, as on the wire.
 const CHANNELS: usize = Channel::ALL.len() + 1;
@@ -270,8 +270,7 @@ pub(crate) fn reason_row(reason: RecordReason) -> usize {
 /// A subject is the PRF's output: any of its bits are a hash.
 #[inline]
 fn hash(subject: &Subject) -> u64 {
-    let bytes = subject.as_bytes();
-    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+    subject.words()[0]
 }
 
 #[cfg(test)]

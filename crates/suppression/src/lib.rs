@@ -10,4 +10,4 @@ mod selection;
 
 pub use index::{Found, Index};
 pub use places::Places;
-pub use selection::Selection;
+pub use selection::{Hit, Selection};

@@ -113,7 +113,7 @@ fn subject(subjects: &Subjects, ask: &Ask, text: &str) -> Result<(Subject, Ident
     };
     if ask.contacts {
         let tenant = Tenant::parse(&ask.tenant).map_err(|_| "INVALID_TENANT")?;
-        return Ok((subjects.contact(tenant, text), Identity::Contact));
+        return Ok((subjects.contact(tenant, text.as_bytes()), Identity::Contact));
     }
     if text.starts_with('{') {
         let value: Value = serde_json::from_str(text).map_err(|_| "INVALID_ADDRESS")?;

@@ -241,11 +241,9 @@ impl Metrics {
         self.0.rare.counter(declared::DEAD_LETTERS, &[("code", code)]).increment(1);
     }
 
-    /// Makes the series of these dead-letter codes, so that they are seen at 0.
-    pub fn declare_dead_letters(&self, codes: &[&'static str]) {
-        for code in codes {
-            self.0.rare.counter(declared::DEAD_LETTERS, &[("code", code)]).increment(0);
-        }
+    /// Makes the series of a dead-letter code, so that it is seen at 0.
+    pub fn declare_dead_letter(&self, code: &'static str) {
+        self.0.rare.counter(declared::DEAD_LETTERS, &[("code", code)]).increment(0);
     }
 
     /// Notes whether jobs are held (G5).

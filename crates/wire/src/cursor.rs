@@ -34,7 +34,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next field's number and value.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: out of line, its answer goes through memory, 36 ns a job"
+    )]
     pub(crate) fn field(&mut self) -> Result<(u32, Value<'a>), (u32, Damage)> {
         let (number, wire_type) = self.tag().map_err(|damage| (0, damage))?;
         let value = match wire_type {
@@ -60,17 +64,22 @@ impl<'a> Cursor<'a> {
         Ok((number as u32, (tag & 7) as u8))
     }
 
-    #[inline]
+    /// One octet, which most are, here; more of them out of line.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "measured: 8 % of a whole decision went into calling it")]
     pub(crate) fn varint(&mut self) -> Result<u64, Damage> {
-        let rest = &self.bytes[self.at..];
-        match rest.first() {
+        match self.bytes.get(self.at) {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;
-                return Ok(u64::from(byte));
+                Ok(u64::from(byte))
             }
-            Some(_) => {}
-            None => return Err(Damage::Truncated),
+            _ => self.long_varint(),
         }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, Damage> {
+        let rest = &self.bytes[self.at..];
         let mut value = 0u64;
         for (i, &byte) in rest.iter().take(10).enumerate() {
             // The tenth byte has room for one bit only.
@@ -106,7 +115,13 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// UTF-8, with the usual case, ASCII, first.
+/// Whether it is UTF-8, with the usual case, ASCII, first.
+#[inline]
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
+}
+
+/// UTF-8.
 #[inline]
 pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()

@@ -66,8 +66,9 @@ const SENDER_MOST: usize = 128;
 /// What a pass over the record finds, before it is judged.
 #[derive(Default)]
 struct Fields<'a> {
-    job_id: Option<&'a str>,
-    tenant: Option<&'a str>,
+    /// `None` also when it is there and empty.
+    job_id: Option<JobId<'a>>,
+    tenant: Option<Tenant<'a>>,
     campaign: &'a str,
     channel: i32,
     purpose: i32,
@@ -139,17 +140,15 @@ impl<'a> Fields<'a> {
             (1, Value::Bytes(bytes)) => {
                 let id = string(bytes)?;
                 // Every one must be well-formed, so that nothing unchecked is ever copied into an outcome.
-                if !id.is_empty() && JobId::parse(id).is_err() {
-                    return Err(DeadLetterCode::BadJobId);
-                }
-                self.job_id = Some(id);
+                self.job_id = (!id.is_empty())
+                    .then(|| JobId::parse(id).map_err(|_| DeadLetterCode::BadJobId))
+                    .transpose()?;
             }
             (2, Value::Bytes(bytes)) => {
                 let tenant = string(bytes)?;
-                if !tenant.is_empty() && Tenant::parse(tenant).is_err() {
-                    return Err(DeadLetterCode::BadTenant);
-                }
-                self.tenant = Some(tenant);
+                self.tenant = (!tenant.is_empty())
+                    .then(|| Tenant::parse(tenant).map_err(|_| DeadLetterCode::BadTenant))
+                    .transpose()?;
             }
             (3, Value::Bytes(bytes)) => self.campaign = self.name(3, bytes, CAMPAIGN_MOST)?,
             // An enum is an int32 on the wire: readers keep its low 32 bits.
@@ -189,8 +188,8 @@ impl<'a> Fields<'a> {
 
     fn judge(mut self, length: usize) -> Result<JobView<'a>, Unreadable> {
         let dead = |field, code| Unreadable { code, field, byte: length };
-        let job_id = self.job_id.filter(|id| !id.is_empty()).ok_or(dead(1, DeadLetterCode::MissingJobId))?;
-        let tenant = self.tenant.filter(|t| !t.is_empty()).ok_or(dead(2, DeadLetterCode::MissingTenant))?;
+        let job_id = self.job_id.ok_or(dead(1, DeadLetterCode::MissingJobId))?;
+        let tenant = self.tenant.ok_or(dead(2, DeadLetterCode::MissingTenant))?;
         let channel = Channel::from_number(self.channel);
         if channel.is_none() {
             self.refuse(4, "no such channel");
@@ -203,8 +202,8 @@ impl<'a> Fields<'a> {
             }),
         };
         Ok(JobView {
-            job_id: JobId::parse(job_id).map_err(|_| dead(1, DeadLetterCode::BadJobId))?,
-            tenant: Tenant::parse(tenant).map_err(|_| dead(2, DeadLetterCode::BadTenant))?,
+            job_id,
+            tenant,
             campaign: self.campaign,
             channel,
             purpose,

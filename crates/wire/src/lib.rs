@@ -15,6 +15,7 @@ pub use dead_letter::{DeadLetter, DeadLetterCode, Unreadable, xxh3};
 pub use job::{BadField, JobView, Span, Spans};
 pub use outcome::{OUTCOMES_BYTES_MAX, OutcomeView, Outcomes, RefusalView};
 pub use prost::Message;
+pub use put::Packed;
 pub use recipient::{Malformed, RecipientView};
 pub use splice::{PartTooLarge, Parts, Stamp, splice};
 

@@ -2,7 +2,7 @@
 
 use tamis_campaign::{Channel, Reason, RefusalCode, RejectReason, Verdict};
 
-use crate::put;
+use crate::put::{self, Packed};
 
 /// Where a record of outcomes is split (contract, section 2).
 pub const OUTCOMES_BYTES_MAX: usize = 512 << 10;
@@ -44,7 +44,7 @@ pub struct OutcomeView<'a, S, R> {
     /// Why it was refused.
     pub refusal: Option<&'a RefusalView>,
     /// The filter's position.
-    pub filter_position: &'a [i64],
+    pub filter_position: &'a Packed,
     /// When, Unix ms.
     pub decided_at_ms: i64,
     /// The gateway that was chosen; may be empty.
@@ -62,6 +62,8 @@ pub struct OutcomeView<'a, S, R> {
 pub struct Outcomes {
     bytes: Vec<u8>,
     first_offset: Option<i64>,
+    /// Where the last one begins, and its job's offset.
+    last: (usize, i64),
 }
 
 impl Outcomes {
@@ -72,19 +74,22 @@ impl Outcomes {
         R: Iterator<Item = (RejectReason, u32, &'b [u8])>,
     {
         self.first_offset.get_or_insert(outcome.source_offset);
+        self.last = (self.bytes.len(), outcome.source_offset);
         put::nested(&mut self.bytes, 1, |out| encode(outcome, out));
     }
 
-    /// Its length in bytes so far.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// When the last one made it longer than [`OUTCOMES_BYTES_MAX`]: hands over all but that one as [`Outcomes::take`]
+    /// does.
+    pub fn take_full(&mut self, out: &mut Vec<u8>) -> Option<i64> {
+        let (start, offset) = self.last;
+        if self.bytes.len() <= OUTCOMES_BYTES_MAX || start == 0 {
+            return None;
+        }
+        let first = self.first_offset.replace(offset);
+        out.extend_from_slice(&self.bytes[..start]);
+        self.bytes.drain(..start);
+        self.last.0 = 0;
+        first
     }
 
     /// Hands over the record's value and the offset of its first job, and begins anew.
@@ -124,7 +129,7 @@ where
             put::bytes(out, 3, refusal.message.as_bytes());
         });
     }
-    put::packed(out, 12, outcome.filter_position);
+    put::bytes(out, 12, outcome.filter_position.as_bytes());
     put::signed(out, 13, outcome.decided_at_ms);
     put::bytes(out, 14, outcome.gateway.as_bytes());
     put::number(out, 15, outcome.content_bytes);

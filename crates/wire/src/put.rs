@@ -1,5 +1,7 @@
 //! Protobuf's wire format, written by hand where a message is made for every job.
 
+use arrayvec::ArrayVec;
+
 /// Appends a varint.
 #[inline]
 pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
@@ -37,11 +39,21 @@ pub(crate) fn bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
     }
 }
 
-/// Appends packed int64s unless there are none.
-#[inline]
-pub(crate) fn packed(out: &mut Vec<u8>, field: u32, values: &[i64]) {
-    if !values.is_empty() {
-        nested(out, field, |out| values.iter().for_each(|v| varint(out, v.cast_unsigned())));
+/// Packed int64s, encoded once for the many messages of a batch that say the same.
+#[derive(Debug, Clone, Default)]
+pub struct Packed(Vec<u8>);
+
+impl Packed {
+    /// Encodes `values`.
+    #[must_use]
+    pub fn new(values: &[i64]) -> Self {
+        let mut bytes = Vec::with_capacity(4 * values.len());
+        values.iter().for_each(|v| varint(&mut bytes, v.cast_unsigned()));
+        Self(bytes)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -61,20 +73,17 @@ pub(crate) fn nested(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<
         }
         return;
     }
-    let mut prefix = [0; 10];
-    let mut count = 0;
-    let mut rest = length as u64;
+    let mut prefix = ArrayVec::<u8, 10>::new();
+    let mut rest = length;
     while rest >= 0x80 {
         #[expect(clippy::cast_possible_truncation, reason = "seven bits and the mark")]
-        {
-            prefix[count] = rest as u8 | 0x80;
-        }
+        prefix.push(rest as u8 | 0x80);
         rest >>= 7;
-        count += 1;
     }
     #[expect(clippy::cast_possible_truncation, reason = "seven bits")]
-    {
-        prefix[count] = rest as u8;
-    }
-    out.splice(at..=at, prefix[..=count].iter().copied());
+    prefix.push(rest as u8);
+    let more = prefix.len() - 1;
+    out.extend_from_slice(&prefix[1..]);
+    out.copy_within(at + 1..at + 1 + length, at + 1 + more);
+    out[at..=at + more].copy_from_slice(&prefix);
 }

@@ -2,13 +2,13 @@
 
 use tamis_subject::Postal;
 
-use crate::cursor::{Cursor, Value, text};
+use crate::cursor::{Cursor, Value, is_text, text};
 
 /// One recipient, borrowed from the job's record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecipientView<'a> {
-    address: tamis_subject::Redacted<&'a str>,
-    contact: tamis_subject::Redacted<&'a str>,
+    address: tamis_subject::Redacted<&'a [u8]>,
+    contact: tamis_subject::Redacted<&'a [u8]>,
     /// The postal address, where there is one.
     pub postal: Option<Postal<'a>>,
 }
@@ -18,15 +18,15 @@ pub struct RecipientView<'a> {
 pub struct Malformed;
 
 impl<'a> RecipientView<'a> {
-    /// Phone number or e-mail address; may be empty.
+    /// Phone number or e-mail address, as octets of UTF-8; may be empty.
     #[must_use]
-    pub fn address(&self) -> &'a str {
+    pub fn address(&self) -> &'a [u8] {
         self.address.0
     }
 
-    /// The controller's own id; may be empty.
+    /// The controller's own id, as octets of UTF-8; may be empty.
     #[must_use]
-    pub fn contact(&self) -> &'a str {
+    pub fn contact(&self) -> &'a [u8] {
         self.contact.0
     }
 
@@ -50,11 +50,12 @@ impl<'a> RecipientView<'a> {
             }
             seen |= 1 << number;
             match number {
-                1 => view.address.0 = text(bytes).ok_or(Malformed)?,
-                2 => view.contact.0 = text(bytes).ok_or(Malformed)?,
-                4 => drop(text(bytes).ok_or(Malformed)?),
+                1 if is_text(bytes) => view.address.0 = bytes,
+                2 if is_text(bytes) => view.contact.0 = bytes,
+                4 if is_text(bytes) => {}
+                3 => {}
                 5 => view.postal = Some(postal(bytes)?),
-                _ => {}
+                _ => return Err(Malformed),
             }
         }
         Ok(view)

@@ -138,7 +138,7 @@ pub fn key(record: &Record) -> Vec<u8> {
     let (tenant, list) = record.scope.names();
     let mut key = Vec::with_capacity(21 + tenant.len() + list.len());
     key.push(VERSION);
-    key.extend_from_slice(record.subject.as_bytes());
+    key.extend_from_slice(&record.subject.to_bytes());
     key.push(record.scope.number());
     key.push(record.channel.map_or(0, |c| c as u8));
     key.push(record.reason as u8);
@@ -153,7 +153,7 @@ pub fn key(record: &Record) -> Vec<u8> {
 pub fn encode(record: &Record) -> Vec<u8> {
     let (tenant, list) = record.scope.names();
     proto::SuppressionRecord {
-        subject: record.subject.as_bytes().to_vec(),
+        subject: record.subject.to_bytes().to_vec(),
         identity: record.identity.number(),
         scope: i32::from(record.scope.number()),
         tenant: tenant.to_owned(),
@@ -263,6 +263,6 @@ pub fn key_check(scheme: u32, check: [u8; 16]) -> (Vec<u8>, Vec<u8>) {
 /// The partition of a subject's records, of `partitions`: all of one subject in one, so that their order is kept.
 #[must_use]
 pub fn partition_of(subject: &Subject, partitions: u32) -> i32 {
-    let hash = xxhash_rust::xxh3::xxh3_64(subject.as_bytes());
+    let hash = xxhash_rust::xxh3::xxh3_64(&subject.to_bytes());
     i32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::job::Span;
-use crate::put;
+use crate::put::{self, Packed};
 
 /// What tamis adds to a delivery (field 16).
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +11,7 @@ pub struct Stamp<'a> {
     /// When it was decided, Unix ms.
     pub decided_at_ms: i64,
     /// The next offset to apply of each suppression partition.
-    pub filter_position: &'a [i64],
+    pub filter_position: &'a Packed,
     /// The policy's version, empty without a policy.
     pub policy_version: &'a str,
     /// The gateway that was chosen.
@@ -24,7 +24,7 @@ impl Stamp<'_> {
     fn encode(&self, part: u32, parts: u32, out: &mut Vec<u8>) {
         put::nested(out, 16, |out| {
             put::signed(out, 1, self.decided_at_ms);
-            put::packed(out, 2, self.filter_position);
+            put::bytes(out, 2, self.filter_position.as_bytes());
             put::bytes(out, 3, self.policy_version.as_bytes());
             put::bytes(out, 4, self.gateway.as_bytes());
             put::number(out, 5, u64::from(self.recipients_in));
@@ -35,7 +35,7 @@ impl Stamp<'_> {
 
     /// The most bytes it can take: every varint at its longest.
     fn bytes_max(&self) -> usize {
-        64 + 10 * self.filter_position.len() + self.policy_version.len() + self.gateway.len()
+        64 + self.filter_position.as_bytes().len() + self.policy_version.len() + self.gateway.len()
     }
 }
 

@@ -5,7 +5,9 @@ use tamis_campaign::{Channel, Identity, Reason, RecordReason, RefusalCode, Rejec
 use tamis_subject::Subject;
 use tamis_wire::proto::campaign::v1 as proto;
 use tamis_wire::record::{self, Entry, Record, Scope, State, Unreadable};
-use tamis_wire::{DeadLetter, DeadLetterCode, Message, OutcomeView, Outcomes, RefusalView, xxh3};
+use tamis_wire::{
+    DeadLetter, DeadLetterCode, Message, OUTCOMES_BYTES_MAX, OutcomeView, Outcomes, Packed, RefusalView, xxh3,
+};
 
 #[test]
 fn a_dead_letter_is_as_published() {
@@ -50,13 +52,13 @@ proptest! {
                 suppressed: [(Reason::Erased, counts[0].0, &counts[0].1[..]), (Reason::NoConsent, counts[1].0, &counts[1].1[..])].into_iter(),
                 rejected: [(RejectReason::MissingAddress, counts[2].0, &counts[2].1[..])].into_iter(),
                 deferred: deferred.then_some((retry, counts[3].0, &counts[3].1[..])),
-                refusal: refusal.as_ref(), filter_position: &positions, decided_at_ms: 5, gateway: "g", content_bytes: 77,
+                refusal: refusal.as_ref(), filter_position: &Packed::new(&positions), decided_at_ms: 5, gateway: "g", content_bytes: 77,
                 source_partition: 2, source_offset: offset,
             });
         }
         let mut bytes = Vec::new();
         prop_assert_eq!(outcomes.take(&mut bytes), Some(offset));
-        prop_assert!(outcomes.is_empty());
+        prop_assert!(outcomes.take(&mut Vec::new()).is_none());
         let group = |i: usize| proto::Suppressed { reason: [1, 9][i], count: counts[i].0, positions: counts[i].1.clone() };
         let one = proto::JobOutcome {
             job_id, tenant: "t".into(), channel: 4, verdict: 1, recipients_in: 9, forwarded: 1,
@@ -69,6 +71,35 @@ proptest! {
         };
         let expected = proto::JobOutcomes { outcomes: vec![one; jobs] };
         prop_assert_eq!(bytes, expected.encode_to_vec());
+    }
+
+    /// Guarantees: a record of outcomes is split before the one that would make it pass its limit, however large
+    /// that is, and none is lost. Fails when: the next is taken to be as long as the last.
+    #[test]
+    fn a_record_of_outcomes_stays_within_its_limit(sizes in prop::collection::vec(prop_oneof![0usize..300, 100_000usize..200_000], 1..40)) {
+        let (mut outcomes, mut records) = (Outcomes::default(), Vec::new());
+        for (offset, size) in (0i64..).zip(&sizes) {
+            outcomes.push(OutcomeView {
+                job_id: "j", tenant: "t", campaign: "", channel: None, verdict: Verdict::Empty, recipients_in: 0, forwarded: 0,
+                suppressed: [(Reason::Erased, 1, &vec![7; *size][..])].into_iter(), rejected: std::iter::empty(), deferred: None,
+                refusal: None, filter_position: &Packed::new(&[]), decided_at_ms: 0, gateway: "", content_bytes: 0,
+                source_partition: 0, source_offset: offset,
+            });
+            let mut full = Vec::new();
+            if let Some(first) = outcomes.take_full(&mut full) { records.push((first, full)); }
+        }
+        let mut rest = Vec::new();
+        if let Some(first) = outcomes.take(&mut rest) { records.push((first, rest)); }
+        let mut next = 0;
+        for (first, record) in records {
+            prop_assert!(record.len() <= OUTCOMES_BYTES_MAX);
+            prop_assert_eq!(first, next);
+            for one in proto::JobOutcomes::decode(&record[..]).unwrap().outcomes {
+                prop_assert_eq!(one.source_offset, next);
+                next += 1;
+            }
+        }
+        prop_assert_eq!(next, i64::try_from(sizes.len()).unwrap());
     }
 
     #[test]

@@ -25,15 +25,15 @@ const DOMAIN_MAX: usize = 253;
 /// and 6531 (display names, comments and domain literals such as `[192.0.2.1]` are not taken).
 pub fn email(address: &str) -> Result<Email, Invalid> {
     let mut form = Email::new(Identity::Email);
-    email_into(address, &mut form)?;
+    email_into(address.as_bytes(), &mut form)?;
     Ok(form)
 }
 
 /// [`email`] into a new form: a form is large, and moving it would cost as much as reading the address.
 #[inline]
-pub(crate) fn email_into(address: &str, form: &mut Email) -> Result<(), Invalid> {
-    if !plain(address.as_bytes(), form) {
-        *form = thorough(address)?;
+pub(crate) fn email_into(address: &[u8], form: &mut Email) -> Result<(), Invalid> {
+    if !plain(address, form) {
+        *form = thorough(std::str::from_utf8(address).map_err(|_| Invalid::NotAnAddress)?)?;
     }
     Ok(())
 }

@@ -20,15 +20,15 @@ const DIGITS_MAX: usize = 20;
 #[inline]
 pub fn phone(address: &str, region: Region) -> Result<Phone, Invalid> {
     let mut form = Phone::new(Identity::Phone);
-    phone_into(address, region, &mut form)?;
+    phone_into(address.as_bytes(), region, &mut form)?;
     Ok(form)
 }
 
 /// [`phone`] into a new form: to move one that was just written costs as much as reading the number.
 #[inline]
-pub(crate) fn phone_into(address: &str, region: Region, form: &mut Phone) -> Result<(), Invalid> {
-    if !dense(address.as_bytes(), form) && !plain(address.as_bytes(), region.national, form) {
-        *form = thorough(address, region)?;
+pub(crate) fn phone_into(address: &[u8], region: Region, form: &mut Phone) -> Result<(), Invalid> {
+    if !dense(address, form) && !plain(address, region.national, form) {
+        *form = thorough(std::str::from_utf8(address).map_err(|_| Invalid::NotAnAddress)?, region)?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ prop_compose! {
 fn model(events: &[Event]) -> BTreeMap<ModelKey, Record> {
     let mut latest = BTreeMap::new();
     for Event { record, .. } in events {
-        let n = record.subject.as_bytes()[15];
+        let n = record.subject.to_bytes()[15];
         latest.insert((record.scope.clone(), n, record.channel, record.reason), record.clone());
     }
     latest.retain(|_, record| record.state == State::InForce);
@@ -100,7 +100,7 @@ proptest! {
             let expected: Option<Reason> = model.iter()
                 .filter(|((scope, who, c, _), record)| *who == n && applies(scope) && c.is_none_or(|c| c == channel) && in_force(record, now))
                 .filter_map(|((.., reason), _)| reason.drops()).filter(|r| r.drops(purpose)).min();
-            prop_assert_eq!(selection.reason(&subject(n), now), expected);
+            prop_assert_eq!(selection.hit(&subject(n)).and_then(|hit| selection.reason(hit, now)), expected);
             let found = index.in_force(&tenant, &subject(n), now);
             let in_reach = |scope: &Scope| matches!(scope, Scope::Platform) || scope.names().0 == tenant;
             let expected = model.iter().filter(|((scope, who, ..), record)| *who == n && in_reach(scope) && in_force(record, now)).count();

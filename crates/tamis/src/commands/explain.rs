@@ -147,12 +147,13 @@ pub(crate) fn subjects_of(subjects: &Subjects, job: &SendJob) -> Vec<(Subject, b
             .ok(),
         (Some(Channel::Mail), None) | (None, _) => None,
         (Some(channel @ (Channel::Sms | Channel::Email | Channel::Voice | Channel::Fax)), _) => {
-            subjects.address(channel, &one.address).ok()
+            subjects.address(channel, one.address.as_bytes()).ok()
         }
     };
     let tenant = tamis_campaign::Tenant::parse(&job.tenant).ok();
-    let by_contact =
-        tenant.filter(|_| !one.contact.is_empty()).map(|tenant| subjects.contact(tenant, &one.contact));
+    let by_contact = tenant
+        .filter(|_| !one.contact.is_empty())
+        .map(|tenant| subjects.contact(tenant, one.contact.as_bytes()));
     by_address
         .map(|subject| (subject, false))
         .into_iter()

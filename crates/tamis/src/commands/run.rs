@@ -70,9 +70,11 @@ impl Run {
         let (metrics, exposition) = Metrics::install();
         let health = Health::new();
         let serving = Serving::start()?;
+        // Before the ports, so that a second process on the same store is told just that.
+        let opened = context.open_log(self.workers(&context))?;
         serving.admin(context.settings.http().admin(), health.clone(), exposition)?;
         let house = House { run: self, context, subjects, metrics, health, serving, stop };
-        match house.context.open_log(house.workers())? {
+        match opened {
             Opened::Kafka(bus) => {
                 if !house.reach(&bus)? {
                     return Ok(());
@@ -84,6 +86,17 @@ impl Run {
                 house.live(bus, Some(local))
             }
         }
+    }
+}
+
+impl Run {
+    fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Workers of this process; none without the role.
+    fn workers(&self, context: &Context) -> u16 {
+        if self.has(Role::Route) { context.settings.router().workers() } else { 0 }
     }
 }
 
@@ -99,13 +112,8 @@ struct House {
 }
 
 impl House {
-    fn has(&self, role: Role) -> bool {
-        self.run.roles.contains(&role)
-    }
-
-    /// Workers of this process; none without the role.
     fn workers(&self) -> u16 {
-        if self.has(Role::Route) { self.context.settings.router().workers() } else { 0 }
+        self.run.workers(&self.context)
     }
 
     /// Waits until a broker answers and the topics are fit; `false` when it was asked to stop meanwhile.
@@ -190,7 +198,7 @@ impl House {
 
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.
     fn intake(&self, running: &Running, local: Option<Arc<dyn Local>>) -> Outcome<Option<Advertised>> {
-        if !self.has(Role::Intake) && local.is_none() {
+        if !self.run.has(Role::Intake) && local.is_none() {
             return Ok(None);
         }
         let http = self.context.settings.http();

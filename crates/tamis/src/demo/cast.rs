@@ -311,7 +311,7 @@ pub(crate) fn subject_of(
         }
         Handle::Contact(tenant, person) => {
             let tenant = Tenant::parse(tenant).expect(WHY);
-            (subjects.contact(tenant, &People::contact(person)), Identity::Contact)
+            (subjects.contact(tenant, People::contact(person).as_bytes()), Identity::Contact)
         }
     }
 }

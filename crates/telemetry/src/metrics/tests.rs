@@ -17,7 +17,7 @@ fn used() -> (Metrics, Exposition) {
     metrics.commits(CommitResult::Committed);
     metrics.suppression_records(RecordReason::Consent, Source::Api, 5);
     metrics.optout_effective_seconds(Source::Api, 0.01);
-    metrics.declare_dead_letters(&["EMPTY_VALUE"]);
+    metrics.declare_dead_letter("EMPTY_VALUE");
     metrics.error("read", "unreachable");
     (metrics, exposition)
 }
@@ -26,7 +26,7 @@ fn used() -> (Metrics, Exposition) {
 #[test]
 fn every_declared_metric_but_errors_is_visible_from_the_start() {
     let (metrics, exposition) = Metrics::install();
-    metrics.declare_dead_letters(&["EMPTY_VALUE"]);
+    metrics.declare_dead_letter("EMPTY_VALUE");
     let text = exposition.render();
     for metric in declared::ALL.iter().filter(|metric| metric.name != declared::ERRORS.name) {
         // A histogram has no series before its first value.
