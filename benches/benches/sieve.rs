@@ -112,11 +112,9 @@ impl Bench {
             source_partition: 0,
             source_offset: 0,
         });
-        if self.outcomes.len() > 100_000 {
-            let mut out = Vec::new();
-            self.outcomes.take(&mut out);
-        }
-        self.out.len()
+        let spliced = self.out.len();
+        self.outcomes.take_full(&mut self.out);
+        spliced
     }
 }
 

@@ -10,11 +10,8 @@ use std::time::Duration;
 use tamis_wire::Message as _;
 use tamis_wire::proto::campaign::v1 as proto;
 
-use crate::rival::{Rival, WORKERS};
+use crate::rival::{BATCH_BYTES, Rival, WORKERS};
 use crate::setting::Setting;
-
-/// What a batch holds at most, bytes.
-const BYTES_MAX: usize = 64 << 20;
 
 /// Filters every job; returns when all are committed.
 ///
@@ -40,7 +37,7 @@ pub fn run(
 fn filter(rival: &Rival, fill: Duration, suppressed: &HashSet<String>) -> Result<()> {
     let mut left = rival.jobs;
     while left > 0 {
-        let batch = rival.read(fill, BYTES_MAX)?;
+        let batch = rival.read(fill, BATCH_BYTES)?;
         left -= i64::try_from(batch.len())?;
         rival.producer.begin_transaction()?;
         for message in &batch {
@@ -48,7 +45,8 @@ fn filter(rival: &Rival, fill: Duration, suppressed: &HashSet<String>) -> Result
             job.recipients.retain(|recipient| !suppressed.contains(&recipient.address));
             if !job.recipients.is_empty() {
                 let key = message.key().unwrap_or_default();
-                rival.send(message.partition(), key, &job.encode_to_vec())?;
+                let headers = message.headers().map(|headers| headers.detach());
+                rival.send(message.partition(), key, &job.encode_to_vec(), headers)?;
             }
         }
         rival.commit(&batch)?;

@@ -8,11 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use crate::rival::{Rival, WORKERS};
+use crate::rival::{BATCH_BYTES, Rival, WORKERS};
 use crate::setting::Setting;
-
-/// What a batch holds at most, bytes.
-const BYTES_MAX: usize = 64 << 20;
 
 /// Copies every job; returns when all are committed.
 ///
@@ -33,7 +30,7 @@ fn copy(rival: &Rival, fill: Duration) -> Result<()> {
         let writer = scope.spawn(move || batches.into_iter().try_for_each(|batch| write(rival, &batch)));
         let mut left = rival.jobs;
         while left > 0 {
-            let batch = rival.read(fill, BYTES_MAX)?;
+            let batch = rival.read(fill, BATCH_BYTES)?;
             left -= i64::try_from(batch.len())?;
             if sender.send(batch).is_err() {
                 break;
@@ -48,7 +45,8 @@ fn write(rival: &Rival, batch: &[BorrowedMessage<'_>]) -> Result<()> {
     rival.producer.begin_transaction()?;
     for message in batch {
         let key = message.key().unwrap_or_default();
-        rival.send(message.partition(), key, message.payload().unwrap_or_default())?;
+        let headers = message.headers().map(|headers| headers.detach());
+        rival.send(message.partition(), key, message.payload().unwrap_or_default(), headers)?;
     }
     rival.commit(batch)
 }

@@ -5,17 +5,20 @@ use anyhow::{Result, bail};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-use crate::setting::{PATIENCE, Setting, jobs_topic};
+use crate::setting::{PATIENCE, QUEUED_KBYTES, Setting, jobs_topic};
 
 /// Workers of each contestant.
 pub const WORKERS: i32 = 2;
+
+/// What a batch holds at most, bytes.
+pub const BATCH_BYTES: usize = 64 << 20;
 
 /// One worker's clients.
 pub struct Rival {
@@ -42,7 +45,7 @@ impl Rival {
             .set("enable.auto.offset.store", "false")
             .set("fetch.queue.backoff.ms", "5")
             .set("queued.min.messages", "1000000")
-            .set("queued.max.messages.kbytes", "262144")
+            .set("queued.max.messages.kbytes", QUEUED_KBYTES)
             .create()?;
         let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
             .set("bootstrap.servers", setting.bootstrap())
@@ -93,8 +96,15 @@ impl Rival {
     ///
     /// # Errors
     /// When the client refuses it for another reason than a full queue.
-    pub fn send(&self, partition: i32, key: &[u8], value: &[u8]) -> Result<()> {
+    pub fn send(
+        &self,
+        partition: i32,
+        key: &[u8],
+        value: &[u8],
+        headers: Option<OwnedHeaders>,
+    ) -> Result<()> {
         let mut record = BaseRecord::to(&self.deliveries).partition(partition).key(key).payload(value);
+        record.headers = headers;
         while let Err((error, again)) = self.producer.send(record) {
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(error.into());

@@ -20,6 +20,8 @@ use crate::people;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Partitions of every topic.
 pub const PARTITIONS: i32 = 8;
+/// What a tuned consumer reads ahead, KiB.
+pub const QUEUED_KBYTES: &str = "262144";
 /// What is written and not yet acknowledged while the topics are filled.
 const OUTSTANDING: usize = 20_000;
 /// Suppression records handed over together.
@@ -62,6 +64,14 @@ impl Setting {
     #[must_use]
     pub fn config(&self, group: &str) -> Config {
         config(&self.bootstrap(), group, self.codec)
+    }
+
+    /// tamis's settings with room to read ahead as the rivals have it, for batches as large as theirs.
+    #[must_use]
+    pub fn roomy(&self, group: &str) -> Config {
+        let mut config = self.config(group);
+        config.client.insert("queued.max.messages.kbytes".to_owned(), QUEUED_KBYTES.to_owned());
+        config
     }
 
     /// Writes `count` jobs of `recipients` each. Returns the bytes of their values.
@@ -194,6 +204,8 @@ impl Progress {
             .set("bootstrap.servers", bootstrap)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
+            // Else the question would wait until no transaction has offsets pending, which under load is never.
+            .set("isolation.level", "read_uncommitted")
             .create()?;
         let mut ends = BTreeMap::new();
         for partition in 0..PARTITIONS {

@@ -10,13 +10,30 @@ use tamis_telemetry::{Health, Metrics};
 
 use crate::setting::{PATIENCE, jobs_topic};
 
+/// What a batch is at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch {
+    /// How long it is filled.
+    pub ms: u64,
+    /// Bytes of its jobs.
+    pub bytes: usize,
+}
+
+/// tamis's defaults.
+pub const DEFAULT: Batch = Batch { ms: 10, bytes: 8 << 20 };
+
 /// Starts it and waits until its filter is loaded, which is when it joins the group.
 ///
 /// # Errors
 /// When it stops by itself or does not load in time.
-pub fn start(config: Config, subjects: Subjects, batch_ms: u64) -> Result<Running> {
-    let options =
-        Options { workers: 2, batch_ms_max: batch_ms, jobs_topic: jobs_topic(), ..Options::default() };
+pub fn start(config: Config, subjects: Subjects, batch: Batch) -> Result<Running> {
+    let options = Options {
+        workers: 2,
+        batch_ms_max: batch.ms,
+        batch_bytes_max: batch.bytes,
+        jobs_topic: jobs_topic(),
+        ..Options::default()
+    };
     let bus = Arc::new(Kafka::new(config)?);
     let running = tamis_pipeline::start(bus, subjects, options, Metrics::detached(), Health::new())?;
     let begun = Instant::now();

@@ -26,7 +26,11 @@ const EVERY: Duration = Duration::from_millis(5);
 fn measure(batch_ms: u64) -> Result<String> {
     let setting = Setting::new("lz4")?;
     setting.write_filter(1_000_000)?;
-    let running = tamis::start(setting.config("line"), setting.subjects.clone(), batch_ms)?;
+    let running = tamis::start(
+        setting.config("line"),
+        setting.subjects.clone(),
+        tamis::Batch { ms: batch_ms, ..tamis::DEFAULT },
+    )?;
     let bus = Kafka::new(setting.config("client"))?;
     let scheduler = bus.scheduler()?;
     let begun = Instant::now();

@@ -1,7 +1,7 @@
 //! The whole line against a copy and against a plain rival, on a real Kafka. `cargo xtask bench line`
 //!
-//! Arguments: rounds (3); part of a kind's name and a codec, to measure only these (and keep no result). Contestants
-//! take turns within a round, so that what the machine does besides hits all.
+//! Arguments: rounds (3); then, to measure only these and keep no result: part of a kind's name, a codec, a contestant.
+//! Contestants take turns within a round, so that what the machine does besides hits all.
 
 #![allow(clippy::print_stdout)]
 
@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 use tamis_benches::machine::{describe, median, results};
+use tamis_benches::rival::BATCH_BYTES;
 use tamis_benches::setting::{Progress, Setting};
 use tamis_benches::{people, plain, raw, tamis};
 
@@ -27,9 +28,11 @@ Each contestant reads every job from a Kafka topic and writes its result to anot
 offsets, with two workers; broker and contestant share the machine, the broker's data is in memory. Time runs from when a
 fifth of the jobs is committed to the last, so that joining does not count. Contestants take turns; medians.
 
-- *copy*: the jobs as they are, tuned clients, reading on while committing; batches of 100 ms. The ceiling.
-- *plain*: prost, `HashSet<String>`, prost again; the same tuned clients, batches of 100 ms; no outcomes.
-- *tamis*: everything on: barrier, keyed subjects, reasons, outcomes; batches of 100 ms, and of 10 ms, its default.
+- *copy*: the jobs as they are, with their headers; tuned clients, reading on while committing; batches of 100 ms, 64 MiB
+  at most. The ceiling.
+- *plain*: prost, `HashSet<String>`, prost again; the same tuned clients and batches; no outcomes.
+- *tamis*: everything on: barrier, keyed subjects, reasons, stamps, headers of its own, outcomes; the same batches and as
+  much read ahead. And with its defaults: 10 ms, 8 MiB, 32 MiB read ahead.
 
 The filter has 1,000,000 records; 5 % of the recipients are in it.
 ";
@@ -41,11 +44,22 @@ struct Kind {
 }
 
 const KINDS: [Kind; 2] = [
-    Kind { what: "1,000 recipients", jobs: 40_000, recipients: 1_000 },
-    Kind { what: "1 recipient", jobs: 3_000_000, recipients: 1 },
+    Kind { what: "1,000 recipients", jobs: 30_000, recipients: 1_000 },
+    Kind { what: "1 recipient", jobs: 2_000_000, recipients: 1 },
 ];
 
-const CONTESTANTS: [&str; 4] = ["copy", "plain", "tamis", "tamis, 10 ms"];
+const CONTESTANTS: [&str; 4] = ["copy", "plain", "tamis", "tamis, default"];
+
+/// What is measured, where it is not everything.
+struct Only {
+    kind: Option<String>,
+    codec: Option<String>,
+    contestant: Option<String>,
+}
+
+fn wanted(only: &Option<String>, name: &str) -> bool {
+    only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+}
 
 /// Jobs a second.
 fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<String>) -> Result<f64> {
@@ -62,15 +76,25 @@ fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<Stri
             rival.join().map_err(|_| anyhow!("a rival panicked"))??;
             return rate;
         }
-        let batch_ms = if contestant == 2 { BATCH_MS } else { 10 };
-        let running = tamis::start(setting.config(group), setting.subjects.clone(), batch_ms)?;
+        let (config, batch) = if contestant == 2 {
+            (setting.roomy(group), tamis::Batch { ms: BATCH_MS, bytes: BATCH_BYTES })
+        } else {
+            (setting.config(group), tamis::DEFAULT)
+        };
+        let running = tamis::start(config, setting.subjects.clone(), batch)?;
         let rate = progress.rate();
         tamis::stop(running)?;
         rate
     })
 }
 
-fn measure(kind: &Kind, codec: &'static str, rounds: usize, set: &HashSet<String>) -> Result<String> {
+fn measure(
+    kind: &Kind,
+    codec: &'static str,
+    rounds: usize,
+    only: &Only,
+    set: &HashSet<String>,
+) -> Result<String> {
     let mut bytes = 0;
     let mut rates: [Vec<f64>; CONTESTANTS.len()] = Default::default();
     for round in 0..rounds {
@@ -78,7 +102,7 @@ fn measure(kind: &Kind, codec: &'static str, rounds: usize, set: &HashSet<String
         let setting = Setting::new(codec)?;
         setting.write_filter(FILTER)?;
         bytes = setting.write_jobs(kind.jobs, kind.recipients)?;
-        for (at, name) in CONTESTANTS.iter().enumerate() {
+        for (at, name) in CONTESTANTS.iter().enumerate().filter(|(_, name)| wanted(&only.contestant, name)) {
             let rate = compete(&setting, at, &format!("group-{round}-{at}"), set)?;
             println!("{}, {codec}, round {}: {name} {rate:.0} jobs/s", kind.what, round + 1);
             rates[at].push(rate);
@@ -87,7 +111,7 @@ fn measure(kind: &Kind, codec: &'static str, rounds: usize, set: &HashSet<String
     let copy = median(&rates[0]);
     let per_job = bytes as f64 / kind.jobs as f64;
     let mut rows = String::new();
-    for (name, rates) in CONTESTANTS.iter().zip(&rates) {
+    for (name, rates) in CONTESTANTS.iter().zip(&rates).filter(|(_, rates)| !rates.is_empty()) {
         let rate = median(rates);
         let (least, most) = rates.iter().fold((f64::MAX, 0.0_f64), |(l, m), r| (l.min(*r), m.max(*r)));
         writeln!(
@@ -105,16 +129,14 @@ fn measure(kind: &Kind, codec: &'static str, rounds: usize, set: &HashSet<String
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let rounds = arguments.next().map_or(Ok(3), |rounds| rounds.parse())?;
-    let (only_kind, only_codec) = (arguments.next(), arguments.next());
+    let only = Only { kind: arguments.next(), codec: arguments.next(), contestant: arguments.next() };
     let set: HashSet<String> = people::suppressed(FILTER).collect();
     let mut table = "| jobs of | contestant | jobs/s | from, to | MB/s | recipients/s | of the copy |\n\
                      |---|---|---|---|---|---|---|\n"
         .to_owned();
-    for kind in KINDS.iter().filter(|kind| only_kind.as_ref().is_none_or(|only| kind.what.contains(only))) {
-        for codec in
-            ["none", "lz4"].into_iter().filter(|codec| only_codec.as_ref().is_none_or(|o| o == codec))
-        {
-            table += &measure(kind, codec, rounds, &set)?;
+    for kind in KINDS.iter().filter(|kind| wanted(&only.kind, kind.what)) {
+        for codec in ["none", "lz4"].into_iter().filter(|codec| wanted(&only.codec, codec)) {
+            table += &measure(kind, codec, rounds, &only, &set)?;
         }
     }
     let report = format!(
@@ -122,7 +144,7 @@ fn main() -> Result<()> {
         describe()
     );
     println!("\n{report}");
-    if only_kind.is_none() {
+    if only.kind.is_none() {
         std::fs::write(results("line"), report)?;
     }
     Ok(())

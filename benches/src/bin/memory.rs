@@ -24,7 +24,7 @@ const JOBS: u64 = 26_000;
 fn child(bootstrap: &str) -> Result<()> {
     let progress = Progress::new(bootstrap, "line")?;
     let subjects = Subjects::new(&Key::generate()?, Region::parse("FR")?);
-    let running = tamis::start(config(bootstrap, "line", "none"), subjects, 10)?;
+    let running = tamis::start(config(bootstrap, "line", "none"), subjects, tamis::DEFAULT)?;
     let filter = running.filter().read().bytes();
     let loaded = memory("VmRSS:");
     progress.rate()?;

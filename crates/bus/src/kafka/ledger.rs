@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use tamis_campaign::Channel;
 
 /// A batch is handed over at once and then committed, which flushes: lingering only matters while it is handed
-/// over. lz4 pays for itself on protobuf, and costs next to nothing on sealed content.
+/// over, and with 5 ms the requests were so many and small that the broker's share of the work grew by half
+/// (`cargo xtask bench line`, 2026-11-25). lz4 pays for itself on protobuf, and costs next to nothing on sealed content.
 const TUNING: [(&str, &str); 7] = [
-    ("linger.ms", "5"),
+    ("linger.ms", "50"),
     ("batch.size", "1000000"),
     ("compression.type", "lz4"),
     ("queue.buffering.max.messages", "1000000"),
