@@ -9,7 +9,8 @@
 //!
 //! What it keeps: a batch is decided only when the filter has reached an answer to a question that was put after
 //! the batch was read (G1, G5); it is written only while that answer is fresh (G2); after anything but a clean
-//! commit, nothing later is written before every partition stands at its committed offset again (G4).
+//! commit, nothing later is written before every partition stands at its committed offset again (G4); nothing is
+//! decided before it is known which jobs earlier owners of the partitions have decided (G7).
 
 use tamis_bus::{Partition, Positions};
 
@@ -64,6 +65,13 @@ pub enum Input {
     Replaced(bool),
     /// Every partition was put back to its committed offset, or not.
     Rewound(bool),
+    /// What was decided before in the assigned partitions is known, or could not be read.
+    Recalled {
+        /// The order it answers.
+        ticket: Ticket,
+        /// Whether all of it is known.
+        known: bool,
+    },
     /// Finish what is under way and stop.
     Drain,
 }
@@ -79,7 +87,7 @@ pub enum Wrote {
     Unknown,
 }
 
-/// What is to be done. `Write` and `Replace` are answered later, the others at once.
+/// What is to be done. `Write`, `Replace`, `AskEnd` and `Recall` are answered later, the others at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// Poll the log: a batch if `read`, else only to serve the group. Answer: `Batch`, `Idle`, `Assigned`, …
@@ -114,6 +122,10 @@ pub enum Call {
     Resume,
     /// Put every partition back to its committed offset. Answer: `Rewound`.
     Rewind,
+    /// Read back from `outcomes` which jobs of the assigned partitions were decided before. It comes after a
+    /// `Rewind` that went well: only then are the transactions of earlier owners settled, and all that they wrote
+    /// stands before the end that is asked for now. Answer: `Recalled`.
+    Recall(Ticket),
     /// Say that this worker holds (G5), or no longer.
     Hold(bool),
     /// Wait for an input, at most this long.
@@ -163,6 +175,14 @@ enum Hold {
     },
 }
 
+/// Whether it is known which jobs were decided before in the assigned partitions (G7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recall {
+    Known,
+    Wanted { not_before: Millis },
+    Asked(Ticket),
+}
+
 /// The control of one worker.
 #[derive(Debug)]
 pub struct Control {
@@ -172,6 +192,7 @@ pub struct Control {
     hold: Hold,
     filter: Positions,
     assigned: Option<Vec<Partition>>,
+    recall: Recall,
     paused: bool,
     revoking: bool,
     draining: bool,
@@ -193,6 +214,7 @@ impl Control {
             hold: Hold::No,
             filter,
             assigned: None,
+            recall: Recall::Known,
             paused: false,
             revoking: false,
             draining: false,
@@ -206,7 +228,10 @@ impl Control {
     /// Whether the group has settled for this worker: a spare without partitions has, too.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.assigned.is_some() && !self.revoking && matches!(self.back, Back::Ready | Back::Writing)
+        self.assigned.is_some()
+            && self.recall == Recall::Known
+            && !self.revoking
+            && matches!(self.back, Back::Ready | Back::Writing)
     }
 
     /// Takes an input and says what to do. The calls are to be carried out in order; the last one is `Poll`,
@@ -226,9 +251,11 @@ impl Control {
             Input::Assigned(partitions) => {
                 self.discard(calls);
                 calls.push(Call::Assign(partitions.clone()));
-                // Assigning begins at the committed offsets; where the writer may still settle some, they are
-                // read once more after it has (G4).
-                self.rewind_at = if self.back == Back::Ready { None } else { Some(now) };
+                // Assigning begins at the committed offsets. They are read once more, after the writer has settled
+                // what it may have left open (G4), and because what was decided before is known only after (G7).
+                let some = !partitions.is_empty();
+                self.rewind_at = some.then_some(now);
+                self.recall = if some { Recall::Wanted { not_before: now } } else { Recall::Known };
                 self.paused = false;
                 self.assigned = Some(partitions);
             }
@@ -259,6 +286,12 @@ impl Control {
             Input::Replaced(false) => self.back = Back::Closed { not_before: now + self.limits.retry_ms },
             Input::Rewound(true) => self.rewind_at = None,
             Input::Rewound(false) => self.rewind_at = Some(now + self.limits.retry_ms),
+            Input::Recalled { ticket, known } if self.recall == Recall::Asked(ticket) => {
+                let again = Recall::Wanted { not_before: now + self.limits.retry_ms };
+                self.recall = if known { Recall::Known } else { again };
+            }
+            // An answer for an assignment that has ended.
+            Input::Recalled { .. } => {}
             Input::Drain => self.draining = true,
         }
     }
@@ -329,6 +362,11 @@ impl Control {
         if self.may_rewind(now) {
             calls.push(Call::Rewind);
             return;
+        }
+        if self.may_recall(now) {
+            let ticket = self.ticket();
+            self.recall = Recall::Asked(ticket);
+            calls.push(Call::Recall(ticket));
         }
         calls.push(self.idle_call(now));
     }
@@ -402,6 +440,7 @@ impl Control {
         if self.revoking && !matches!(self.back, Back::Writing) {
             self.revoking = false;
             self.assigned = None;
+            self.recall = Recall::Known;
             self.rewind_at = None;
             calls.push(Call::Unassign);
         }
@@ -436,6 +475,14 @@ impl Control {
             && !self.draining
             && self.hold == Hold::No
             && self.rewind_at.is_none()
+            && self.recall == Recall::Known
+    }
+
+    fn may_recall(&self, now: Millis) -> bool {
+        matches!(self.recall, Recall::Wanted { not_before } if now >= not_before)
+            && self.rewind_at.is_none()
+            && self.assigned.is_some()
+            && !self.revoking
     }
 
     fn may_rewind(&self, now: Millis) -> bool {
@@ -453,7 +500,10 @@ impl Control {
             Front::Empty if self.revoking => Call::Wait(self.limits.retry_ms),
             Front::Empty => Call::Poll {
                 read: self.may_read(),
-                brief: self.back != Back::Ready || self.rewind_at.is_some() || self.hold != Hold::No,
+                brief: self.back != Back::Ready
+                    || self.rewind_at.is_some()
+                    || self.recall != Recall::Known
+                    || self.hold != Hold::No,
             },
             Front::Asking { .. } | Front::Waiting { .. } | Front::Deciding { .. } | Front::Decided { .. } => {
                 Call::Wait(self.limits.patience_ms.min(self.limits.retry_ms))

@@ -117,6 +117,11 @@ impl Worker {
                         // The barrier ends after the workers; if it is gone, patience runs out and the worker holds.
                         let _ = self.asks.send(Ask { ticket, answer_to: self.address.clone() });
                     }
+                    Call::Recall(ticket) => {
+                        let recalled = Input::Recalled { ticket, known: true };
+                        // Ours is the other end.
+                        let _ = self.address.send(Mail::Input(recalled));
+                    }
                     Call::Write { fresh_until } => self.write(&mut hand, fresh_until),
                     Call::Cancel => self.cancel.store(true, Ordering::Release),
                     Call::Replace => self.order(Order::Replace),

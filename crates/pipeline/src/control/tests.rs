@@ -16,8 +16,17 @@ fn consuming() -> Control {
     control.on(0, Input::Replaced(true));
     let calls = control.on(0, Input::Assigned(vec![0]));
     assert_eq!(calls[0], Call::Assign(vec![0]));
-    assert_eq!(calls.last(), Some(&Call::Poll { read: true, brief: false }));
+    assert_eq!(taken_over(&mut control, 0).last(), Some(&Call::Poll { read: true, brief: false }));
     control
+}
+
+/// Answers what follows an assignment: the rewind, then the recall.
+fn taken_over(control: &mut Control, now: Millis) -> Vec<Call> {
+    let calls = control.on(now, Input::Rewound(true));
+    let Some(Call::Recall(ticket)) = calls.first() else {
+        panic!("what was decided before is asked: {calls:?}")
+    };
+    control.on(now, Input::Recalled { ticket: *ticket, known: true })
 }
 
 fn ask(control: &mut Control, now: Millis) -> Ticket {
@@ -44,6 +53,7 @@ fn an_answer_to_an_older_question_decides_nothing() {
     let old = ask(&mut control, 10);
     control.on(20, Input::Revoked);
     control.on(20, Input::Assigned(vec![0]));
+    taken_over(&mut control, 20);
     let new = ask(&mut control, 30);
     assert_ne!(old, new);
     let calls = control.on(31, Input::End { ticket: old, asked_at: 10, end: Some(at(0)) });
@@ -92,6 +102,34 @@ fn g4_after_an_unknown_commit_the_writer_is_replaced_before_the_offsets_are_read
     assert!(!calls.contains(&Call::Rewind));
     assert_eq!(control.on(15, Input::Replaced(true)).last(), Some(&Call::Rewind));
     assert_eq!(control.on(16, Input::Rewound(true)).last(), Some(&Call::Poll { read: true, brief: false }));
+}
+
+#[test]
+fn g7_nothing_is_read_before_it_is_known_what_was_decided_before_and_that_is_asked_after_the_rewind() {
+    let mut control = Control::new(LIMITS, at(0));
+    control.on(0, Input::Tick);
+    control.on(0, Input::Replaced(true));
+    let calls = control.on(1, Input::Assigned(vec![0]));
+    assert!(
+        !calls.iter().any(|c| matches!(c, Call::Recall(_))),
+        "not before the offsets are settled: {calls:?}"
+    );
+    assert_eq!(calls.last(), Some(&Call::Rewind));
+    let calls = control.on(2, Input::Rewound(true));
+    let [Call::Recall(first), Call::Poll { read: false, .. }] = calls[..] else { panic!("{calls:?}") };
+    assert!(!control.is_settled());
+    let calls = control.on(3, Input::Recalled { ticket: first, known: false });
+    assert!(matches!(calls[..], [Call::Poll { read: false, .. }]), "it could not be read: {calls:?}");
+    let calls = control.on(300, Input::Tick);
+    let Some(Call::Recall(second)) = calls.first().cloned() else { panic!("asked again: {calls:?}") };
+    let calls = control.on(301, Input::Recalled { ticket: first, known: true });
+    assert!(
+        matches!(calls[..], [Call::Poll { read: false, .. }]),
+        "an old answer counts for nothing: {calls:?}"
+    );
+    let calls = control.on(302, Input::Recalled { ticket: second, known: true });
+    assert_eq!(calls, [Call::Resume, Call::Poll { read: true, brief: false }]);
+    assert!(control.is_settled());
 }
 
 #[test]
@@ -151,6 +189,7 @@ struct World {
     open: bool,
     replacing: bool,
     asked: Option<Ticket>,
+    recall: Option<Ticket>,
     log_end: i64,
     filter: i64,
     delivered: Vec<i64>,
@@ -174,6 +213,7 @@ impl World {
             match call {
                 Call::Assign(_) => self.read = self.committed,
                 Call::Unassign => {
+                    self.recall = None;
                     assert!(self.writing.is_none(), "no transaction is open when partitions go")
                 }
                 Call::Drop => self.batch = None,
@@ -209,6 +249,7 @@ impl World {
                 Call::Poll { read, .. } => {
                     if read && !fate.is_multiple_of(3) {
                         assert!(self.batch.is_none());
+                        assert!(self.recall.is_none(), "G7: it is known what was decided before");
                         let next = self.read + 1 + i64::from(fate % 4);
                         self.batch = Some(Batch {
                             first: self.read,
@@ -219,6 +260,13 @@ impl World {
                         self.read = next;
                         calls = self.control.on(self.now, Input::Batch);
                     }
+                }
+                Call::Recall(ticket) => {
+                    assert!(
+                        self.writing.is_none() && self.read == self.committed,
+                        "G7: the offsets are settled"
+                    );
+                    self.recall = Some(ticket);
                 }
                 Call::Finish => self.finished = true,
                 Call::Cancel | Call::Pause | Call::Resume | Call::Hold(_) | Call::Wait(_) => {}
@@ -266,6 +314,11 @@ impl World {
                 Input::Replaced(self.open)
             }
             6 if fate.is_multiple_of(4) => Input::Revoked,
+            8 if self.recall.is_some() => {
+                let ticket = self.recall.take().expect("it was just looked");
+                let known = !fate.is_multiple_of(4);
+                Input::Recalled { ticket, known }
+            }
             7 if self.writing.is_none() => Input::Assigned(vec![0]),
             _ => Input::Tick,
         };
@@ -285,7 +338,7 @@ proptest! {
     fn g1_g2_g4_hold_through_any_order_of_events(events in prop::collection::vec((0u8..9, any::<u8>()), 1..400)) {
         let mut world = World {
             control: Control::new(LIMITS, at(0)), now: 0, read: 0, committed: 0, batch: None, writing: None,
-            open: false, replacing: false, asked: None, log_end: 0, filter: 0, delivered: Vec::new(), finished: false,
+            open: false, replacing: false, asked: None, recall: None, log_end: 0, filter: 0, delivered: Vec::new(), finished: false,
         };
         world.happen(8, 1);
         for (event, fate) in events {
