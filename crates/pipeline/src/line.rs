@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tamis_bus::{JobRecord, Outgoing, Partition};
 use tamis_campaign::UnixMs;
-use tamis_sieve::Sieve;
+use tamis_sieve::{Sieve, decide_duplicate};
 use tamis_subject::Subjects;
 use tamis_suppression::Index;
 use tamis_window::{Prints, Window};
@@ -93,7 +93,7 @@ impl Line {
         let (partition, offset, now_s) = (record.partition, record.offset, seconds(sight.now_ms));
         let look = self.window.look(partition, offset, (job.tenant.as_str(), job.job_id.as_str()), now_s);
         let decision = if look.is_some_and(|look| look.is_duplicate()) {
-            sieve.decide_duplicate(&job, spans)
+            decide_duplicate(&job, spans)
         } else {
             sieve::decide(sieve, (parts, self.max_message_bytes), &job, record, spans, sight)
         };

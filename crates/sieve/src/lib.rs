@@ -93,19 +93,6 @@ impl Sieve {
         decision
     }
 
-    /// Decides a job that was said before (G7): refused like any other that can't be admitted, else a DUPLICATE, even
-    /// when it has expired since.
-    pub fn decide_duplicate<'a>(&'a mut self, job: &JobView<'a>, spans: &[Span]) -> Decision<'a> {
-        let recipients_in = u32::try_from(spans.len()).unwrap_or(u32::MAX);
-        match admit(job, spans.len()) {
-            Ok(channel) => {
-                let gateway = if job.gateway.is_empty() { default_gateway(channel) } else { job.gateway };
-                Decision::without_counts(Verdict::Duplicate, gateway, recipients_in)
-            }
-            Err(refusal) => Decision::refused(job.gateway, recipients_in, refusal),
-        }
-    }
-
     /// First pass: what each recipient is, and its subjects. Apart from the second, so that the look-ups there wait for
     /// memory side by side.
     fn recognise(
@@ -193,6 +180,20 @@ fn address_of(
         Channel::Sms | Channel::Email | Channel::Voice | Channel::Fax => {
             subjects.address(channel, recipient.address())
         }
+    }
+}
+
+/// Decides a job that was said before (G7): refused like any other that can't be admitted, else a DUPLICATE, even when it
+/// has expired since.
+#[must_use]
+pub fn decide_duplicate<'a>(job: &JobView<'a>, spans: &[Span]) -> Decision<'a> {
+    let recipients_in = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+    match admit(job, spans.len()) {
+        Ok(channel) => {
+            let gateway = if job.gateway.is_empty() { default_gateway(channel) } else { job.gateway };
+            Decision::without_counts(Verdict::Duplicate, gateway, recipients_in)
+        }
+        Err(refusal) => Decision::refused(job.gateway, recipients_in, refusal),
     }
 }
 

@@ -58,9 +58,13 @@ fn window(jobs: u32, partitions: i32) {
     }
     let bytes = window.bytes() as f64 / f64::from(jobs);
     let absent = ids(jobs, false);
-    let new = timed(&absent, |i, id| drop(black_box(decide(&mut window, jobs + i, id))));
+    let new = timed(&absent, |i, id| {
+        black_box(decide(&mut window, jobs + i, id));
+    });
     let again = ids(jobs, true);
-    let found = timed(&again, |i, id| drop(black_box(decide(&mut window, jobs + ASKED + i, id))));
+    let found = timed(&again, |i, id| {
+        black_box(decide(&mut window, jobs + ASKED + i, id));
+    });
     // Everything has expired: the worst single step of the sweep, one shard.
     let mut tidy = 0.0f64;
     for _ in 0..64 {
@@ -93,9 +97,13 @@ fn rival<T: Default>(name: &str, jobs: u32, insert: impl Fn(&mut T, &str) -> boo
     }
     let bytes = (resident() - before) / f64::from(jobs);
     let absent = ids(jobs, false);
-    let new = timed(&absent, |_, id| drop(black_box(insert(&mut rival, id))));
+    let new = timed(&absent, |_, id| {
+        black_box(insert(&mut rival, id));
+    });
     let again = ids(jobs, true);
-    let found = timed(&again, |_, id| drop(black_box(insert(&mut rival, id))));
+    let found = timed(&again, |_, id| {
+        black_box(insert(&mut rival, id));
+    });
     println!("| {name} | {jobs} | {bytes:.1} | {new:.0} | {found:.0} | {worst:.1} | – |");
 }
 

@@ -136,7 +136,9 @@ impl History for KafkaHistory {
         while !self.open.is_empty() {
             match reader.poll(deadline.saturating_duration_since(Instant::now())) {
                 Some(Ok(record)) => each(record.partition(), record.payload().unwrap_or_default()),
-                Some(Err(KafkaError::PartitionEOF(partition))) => drop(self.open.remove(&partition)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.open.remove(&partition);
+                }
                 Some(Err(report)) => {
                     if let Some(error) = client::lasting("read outcomes", &report) {
                         return Err(error);
