@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod kafka;
 pub mod people;
 pub mod process;
+pub mod said_twice;
 pub mod suite;
 
 use std::path::PathBuf;

@@ -37,6 +37,7 @@
 
 mod core;
 mod headers;
+mod history;
 mod jobs;
 mod ledger;
 mod record;
@@ -54,6 +55,7 @@ use self::core::{Core, Topic};
 use self::writer::Writer;
 use crate::{Blame, Bus, Error, TailTopic};
 
+pub use self::history::EmbeddedHistory;
 pub use self::jobs::{EmbeddedBatch, EmbeddedJobs};
 pub use self::ledger::EmbeddedLedger;
 pub use self::suppressions::{EmbeddedEndOffsets, EmbeddedFollower};
@@ -133,6 +135,7 @@ impl Bus for Embedded {
     type Recorder = EmbeddedRecorder;
     type Scheduler = EmbeddedScheduler;
     type Tail = EmbeddedTail;
+    type History = EmbeddedHistory;
 
     fn join(&self, worker: u16) -> Result<(EmbeddedJobs, EmbeddedLedger), Error> {
         let workers = self.core.config.workers;
@@ -169,5 +172,9 @@ impl Bus for Embedded {
             TailTopic::DeadLetters => Topic::DeadLetters,
         };
         EmbeddedTail::open(Arc::clone(&self.core), topic, group, from_beginning)
+    }
+
+    fn history(&self) -> Result<EmbeddedHistory, Error> {
+        Ok(EmbeddedHistory::new(Arc::clone(&self.core)))
     }
 }

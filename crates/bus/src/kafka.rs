@@ -7,6 +7,7 @@ mod client;
 mod end_offsets;
 mod follower;
 mod headers;
+mod history;
 mod jobs;
 mod ledger;
 mod tail;
@@ -16,6 +17,7 @@ mod writers;
 pub use client::clients_being_dropped;
 pub use end_offsets::KafkaEndOffsets;
 pub use follower::KafkaFollower;
+pub use history::KafkaHistory;
 pub use jobs::{KafkaBatch, KafkaJobs};
 pub use ledger::KafkaLedger;
 pub use tail::KafkaTail;
@@ -182,6 +184,7 @@ impl Bus for Kafka {
     type Recorder = KafkaRecorder;
     type Scheduler = KafkaScheduler;
     type Tail = KafkaTail;
+    type History = KafkaHistory;
 
     fn join(&self, worker: u16) -> Result<(KafkaJobs, KafkaLedger), Error> {
         let jobs = KafkaJobs::join(&self.config, &self.names.jobs)?;
@@ -207,5 +210,9 @@ impl Bus for Kafka {
 
     fn tail(&self, topic: TailTopic, group: &str, from_beginning: bool) -> Result<KafkaTail, Error> {
         KafkaTail::open(&self.config, self.names.tail(topic), group, from_beginning)
+    }
+
+    fn history(&self) -> Result<KafkaHistory, Error> {
+        KafkaHistory::open(&self.config, &self.names.outcomes)
     }
 }

@@ -38,6 +38,8 @@ pub trait Bus: Send + Sync + 'static {
     type Scheduler: Scheduler;
     /// A reader of a result topic, as a gateway or a billing system has one.
     type Tail: Tail;
+    /// A reader that goes back in `outcomes`.
+    type History: History;
 
     /// Joins the group as worker `worker` (0-based, unique in this process) and opens its ledger.
     /// The ledger is not usable before its first [`Ledger::replace`].
@@ -76,6 +78,12 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// As [`Bus::join`].
     fn tail(&self, topic: TailTopic, group: &str, from_beginning: bool) -> Result<Self::Tail, Error>;
+
+    /// Opens a reader that goes back in `outcomes`; it stands nowhere yet.
+    ///
+    /// # Errors
+    /// As [`Bus::join`].
+    fn history(&self) -> Result<Self::History, Error>;
 }
 
 /// Reads `send-jobs` as one member of the router's group. Used by one thread; batches borrow from it.
@@ -106,11 +114,12 @@ pub trait Jobs: Send {
     /// When the log refuses.
     fn unassign(&self) -> Result<(), Error>;
 
-    /// Puts every assigned partition back to its committed offset, as the log has it now.
+    /// Puts every assigned partition back to its committed offset, as the log has it now. Returns these, `None` where
+    /// nothing was ever committed.
     ///
     /// # Errors
     /// When the committed offsets can't be read; the caller asks again.
-    fn rewind(&self, timeout: Duration) -> Result<(), Error>;
+    fn rewind(&self, timeout: Duration) -> Result<Vec<(Partition, Option<i64>)>, Error>;
 
     /// Stops delivering records; `poll` still serves rebalances.
     ///
@@ -229,6 +238,25 @@ pub trait Tail: Send {
     /// # Errors
     /// When the log can't be reached.
     fn commit(&mut self) -> Result<(), Error>;
+}
+
+/// Goes back in `outcomes`, to tell what was decided before in partitions that are taken over (G7).
+pub trait History: Send {
+    /// Stands at the first record of each partition whose log timestamp is `since_ms` (Unix ms) or later, and asks where
+    /// they end *now*, whatever is still in an open transaction included: a commit's marker may reach `outcomes` after
+    /// it has reached the group's offsets.
+    ///
+    /// # Errors
+    /// When the log can't be reached.
+    fn begin(&mut self, partitions: &[Partition], since_ms: i64, timeout: Duration) -> Result<(), Error>;
+
+    /// Waits up to about `wait`, then hands on committed records that are there, in the order of each partition, over
+    /// whatever gaps. Returns `true` once every committed record before the ends is handed on, and never while a
+    /// transaction before one of them is open.
+    ///
+    /// # Errors
+    /// When the log can't be reached; [`History::begin`] anew.
+    fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Partition, &[u8])) -> Result<bool, Error>;
 }
 
 /// The topic's name under `prefix`, as the contract has it.

@@ -87,6 +87,18 @@ fn results_carry_their_source_as_id() {
 }
 
 #[test]
+fn going_back_shows_what_was_committed_in_its_order() {
+    let (bus, _dir) = fresh();
+    suite::history::going_back_shows_what_was_committed_in_its_order(&*bus);
+}
+
+#[test]
+fn going_back_begins_at_a_time() {
+    let (bus, _dir) = fresh();
+    suite::history::going_back_begins_at_a_time(&*bus);
+}
+
+#[test]
 fn a_second_open_is_refused_and_says_why() {
     let (_bus, dir) = fresh();
     let error = Embedded::open(dir.path(), config()).err().expect("refused");

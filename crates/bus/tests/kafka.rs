@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
 use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{
-    Batch, Bus, EndOffsets, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, ReadLimits, Recorder,
-    TailTopic,
+    Batch, Bus, EndOffsets, Fault, Follower, History, Jobs, KeyedRecord, Ledger, Polled, ReadLimits,
+    Recorder, TailTopic,
 };
 use tamis_campaign::Channel;
 
@@ -92,6 +92,50 @@ fn a_tail_goes_on_where_its_group_committed() {
 #[test]
 fn results_carry_their_source_as_id() {
     suite::results_carry_their_source_as_id(&*fresh());
+}
+
+#[test]
+fn going_back_shows_what_was_committed_in_its_order() {
+    suite::history::going_back_shows_what_was_committed_in_its_order(&*fresh());
+}
+
+#[test]
+fn going_back_begins_at_a_time() {
+    suite::history::going_back_begins_at_a_time(&*fresh());
+}
+
+/// Guarantees (G7): a transaction that is open where the log ends now is waited for; what it wrote is shown if it is
+/// committed, and not if it is aborted. Fails when: the end is asked `read_committed`, which is the beginning of that
+/// transaction, or the reader does not wait for the last stable offset to come to it.
+#[test]
+fn going_back_waits_for_a_transaction_that_is_open_at_the_end_g7() {
+    for committed in [true, false] {
+        let bus = fresh();
+        send_jobs(&*bus, 0..1);
+        let (jobs, mut ledger) = join(&*bus);
+        read_jobs(&jobs, 1);
+        ledger.append(&suite::history::outcomes(0, &["before"])).unwrap();
+        ledger.commit(PATIENCE).unwrap();
+        ledger.append(&suite::history::outcomes(0, &["open"])).unwrap();
+        // `append` hands over; the record must be in the log.
+        std::thread::sleep(Duration::from_millis(500));
+        let mut history = bus.history().unwrap();
+        history.begin(&[0], 0, PATIENCE).unwrap();
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until {
+            let mut came = 0;
+            let done = history.poll(Duration::from_millis(100), &mut |_, _| came += 1).unwrap();
+            assert!(!done && came == 0, "it is whole although a transaction is open");
+        }
+        if committed {
+            ledger.commit(PATIENCE).unwrap();
+        } else {
+            ledger.abort().unwrap();
+        }
+        let texts: Vec<String> =
+            suite::history::rest(&mut history).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, if committed { &["before", "open"][..] } else { &["before"] });
+    }
 }
 
 #[test]

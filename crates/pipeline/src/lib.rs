@@ -1,7 +1,7 @@
 //! The straight line, and the threads it runs on.
 //!
 //! `read → view → barrier → sieve → splice → produce → commit`, a file for each step. What happens when is decided by
-//! [`control`], a state machine without I/O; the threads around it only carry messages. The guarantees G1 to G6 of the
+//! [`control`], a state machine without I/O; the threads around it only carry messages. The guarantees G1 to G7 of the
 //! contract are named where they are kept.
 
 mod barrier;
@@ -15,6 +15,7 @@ mod holding;
 mod line;
 mod produce;
 mod read;
+mod recall;
 mod service;
 mod sieve;
 mod splice;
@@ -24,6 +25,8 @@ mod worker;
 
 pub use filter::Filter;
 pub use service::{Running, start};
+
+use std::time::Duration;
 
 /// How the line works.
 #[derive(Debug, Clone)]
@@ -38,6 +41,9 @@ pub struct Options {
     pub freshness_max_ms: u64,
     /// Greatest record that the topics take, bytes (`topics.max_message_bytes`): a larger delivery is split.
     pub max_message_bytes: usize,
+    /// For how long a job that was ROUTED or EMPTY makes its repeat a DUPLICATE (G7, `router.dedupe_window`), to the
+    /// second; zero looks for none.
+    pub dedupe_window: Duration,
     /// Full name of the topic that is read, for dead letters.
     pub jobs_topic: String,
 }
@@ -51,8 +57,17 @@ impl Default for Options {
             batch_bytes_max: 8 << 20,
             freshness_max_ms: 5_000,
             max_message_bytes: 16 << 20,
+            dedupe_window: Duration::from_secs(48 * 3_600),
             jobs_topic: "tamis.send-jobs.v1".to_owned(),
         }
+    }
+}
+
+impl Options {
+    /// The window in whole seconds, begun ones too.
+    fn window_s(&self) -> u32 {
+        let seconds = self.dedupe_window.as_millis().div_ceil(1_000);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 }
 

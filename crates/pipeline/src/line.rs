@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use tamis_bus::{JobRecord, Outgoing, Partition};
 use tamis_campaign::UnixMs;
-use tamis_sieve::Sieve;
+use tamis_sieve::{Sieve, decide_duplicate};
 use tamis_subject::Subjects;
 use tamis_suppression::Index;
+use tamis_window::{Prints, Window};
 use tamis_wire::{Packed, Parts, Spans};
 
+use crate::recall::{seconds, settles};
 use crate::splice::OutcomesByPartition;
 use crate::tally::Tally;
 use crate::{Options, sieve, splice, view};
@@ -24,6 +26,8 @@ pub(crate) struct Sight<'i> {
 
 /// What a worker decides with; its memory is reused from batch to batch.
 pub(crate) struct Line {
+    /// Which jobs of this worker's partitions were decided before (G7).
+    pub(crate) window: Window,
     sieve: Sieve,
     spans: Spans,
     parts: Parts,
@@ -34,8 +38,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(subjects: Subjects, options: &Options) -> Self {
+    pub(crate) fn new(subjects: Subjects, prints: Prints, options: &Options) -> Self {
         Self {
+            window: Window::new(prints, options.window_s()),
             sieve: Sieve::new(subjects),
             spans: Spans::new(),
             parts: Parts::default(),
@@ -57,6 +62,7 @@ impl Line {
         outgoing.decided_at_ms = sight.now_ms;
         self.offsets.clear();
         let mut tally = Tally::default();
+        self.window.tidy(seconds(sight.now_ms));
         for record in records {
             self.pass_one(&record, sight, outgoing, &mut tally);
             // Computed from what is in the batch, never asked of the reader, which may be ahead (G4).
@@ -84,7 +90,16 @@ impl Line {
             }
         };
         let (sieve, parts, spans) = (&mut self.sieve, &mut self.parts, &self.spans);
-        let decision = sieve::decide(sieve, (parts, self.max_message_bytes), &job, record, spans, sight);
+        let (partition, offset, now_s) = (record.partition, record.offset, seconds(sight.now_ms));
+        let look = self.window.look(partition, offset, (job.tenant.as_str(), job.job_id.as_str()), now_s);
+        let decision = if look.is_some_and(|look| look.is_duplicate()) {
+            decide_duplicate(&job, spans)
+        } else {
+            sieve::decide(sieve, (parts, self.max_message_bytes), &job, record, spans, sight)
+        };
+        if let Some(look) = look {
+            self.window.note(partition, offset, look, settles(decision.verdict), now_s);
+        }
         if decision.forwarded > 0 {
             splice::deliver(&job, record, spans, &decision, parts, sight, outgoing);
         }

@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use tamis_bus::{Bus, Recorder};
 use tamis_subject::Subjects;
 use tamis_telemetry::{Check, Health, Metrics};
+use tamis_window::Prints;
 use tamis_wire::DeadLetterCode;
 
 use crate::barrier::{Ask, Barrier};
@@ -20,6 +21,7 @@ use crate::group::Group;
 use crate::holding::Holding;
 use crate::line::Line;
 use crate::produce::Producer;
+use crate::recall::Recall;
 use crate::worker::{Mail, Worker};
 use crate::{Options, Stopped};
 
@@ -106,6 +108,7 @@ pub fn start<B: Bus>(
         bus: bus.clone(),
         subjects: subjects.clone(),
         options: Arc::new(options),
+        prints: Prints::random(),
         metrics: metrics.clone(),
         filter: filter.clone(),
         asks,
@@ -184,6 +187,7 @@ struct Crew<B: Bus> {
     bus: Arc<B>,
     subjects: Subjects,
     options: Arc<Options>,
+    prints: Prints,
     metrics: Metrics,
     filter: Filter,
     asks: Sender<Ask>,
@@ -208,6 +212,7 @@ impl<B: Bus> Crew<B> {
         let (jobs, ledger) = self.bus.join(id)?;
         let (address, mailbox): (Sender<Mail>, Receiver<Mail>) = unbounded();
         let (orders, taken) = unbounded();
+        let (recall, recalls) = unbounded();
         let cancel = Arc::new(AtomicBool::new(false));
         self.filter.watch(address.clone());
         let limits = Limits {
@@ -222,16 +227,27 @@ impl<B: Bus> Crew<B> {
             cancel: cancel.clone(),
             metrics: self.metrics.clone(),
         };
+        let recalling = Recall {
+            worker: id,
+            bus: self.bus.clone(),
+            prints: self.prints,
+            window_s: self.options.window_s(),
+            orders: recalls,
+            answers: address.clone(),
+            metrics: self.metrics.clone(),
+        };
         let worker = Worker {
             id,
             options: self.options.clone(),
             control: Control::new(limits, self.filter.position()),
-            line: Line::new(self.subjects.clone(), &self.options),
+            line: Line::new(self.subjects.clone(), self.prints, &self.options),
             filter: self.filter.clone(),
             mailbox,
             address: address.clone(),
             asks: self.asks.clone(),
             orders,
+            recall,
+            recalling: 0,
             cancel,
             holding: self.holding.clone(),
             group: self.group.clone(),
@@ -243,6 +259,7 @@ impl<B: Bus> Crew<B> {
         }
         inner.mailboxes.push(address);
         inner.workers.push(spawn("produce", move || producer.run()));
+        inner.workers.push(spawn("recall", move || recalling.run()));
         inner.workers.push(spawn("work", move || {
             worker.run(&jobs);
             drop(jobs);

@@ -5,20 +5,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use tamis_bus::{Batch, Jobs, Outgoing, Polled, Positions};
+use tamis_bus::{Batch, Jobs, Outgoing, Partition, Polled, Positions};
 use tamis_telemetry::{Metrics, Stage};
 use tamis_wire::Packed;
 
 use crate::Options;
 use crate::barrier::Ask;
 use crate::clock::{Stopwatch, monotonic_ms, unix_ms};
-use crate::control::{Call, Control, Input, Wrote};
+use crate::control::{Call, Control, Input, Ticket, Wrote};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::holding::Holding;
 use crate::line::{Line, Sight};
 use crate::produce::Order;
 use crate::read;
+use crate::recall::{self, Recalled};
 use crate::tally::Tally;
 
 /// How long reading the committed offsets may take.
@@ -32,6 +33,8 @@ pub(crate) enum Mail {
     Filter(Positions),
     /// The writer is done, and gives the memory back.
     Wrote { wrote: Wrote, outgoing: Outgoing },
+    /// What was decided before, or `None` when it could not be read.
+    Recalled { ticket: Ticket, recalled: Option<Recalled> },
 }
 
 /// A worker's parts.
@@ -45,6 +48,9 @@ pub(crate) struct Worker {
     pub(crate) address: Sender<Mail>,
     pub(crate) asks: Sender<Ask>,
     pub(crate) orders: Sender<Order>,
+    pub(crate) recall: Sender<recall::Order>,
+    /// The recall that was asked for last; the tables of an older one are of an assignment that has ended.
+    pub(crate) recalling: Ticket,
     pub(crate) cancel: Arc<AtomicBool>,
     pub(crate) holding: Arc<Holding>,
     pub(crate) group: Arc<Group>,
@@ -65,6 +71,8 @@ struct Hand<'j, J: Jobs> {
     /// Counted once it is committed, so that what is decided twice counts once.
     writing: Option<Tally>,
     spare: Vec<Outgoing>,
+    /// The committed offsets, as of the last rewind.
+    committed: Vec<(Partition, Option<i64>)>,
 }
 
 impl<J: Jobs> Hand<'_, J> {
@@ -79,7 +87,8 @@ impl<J: Jobs> Hand<'_, J> {
 impl Worker {
     /// Works until drained. The member leaves the group when the caller drops `jobs`.
     pub(crate) fn run<J: Jobs>(mut self, jobs: &J) {
-        let mut hand = Hand { jobs, read: None, decided: None, writing: None, spare: Vec::new() };
+        let mut hand =
+            Hand { jobs, read: None, decided: None, writing: None, spare: Vec::new(), committed: Vec::new() };
         let mut input = Input::Tick;
         loop {
             let calls = self.control.on(monotonic_ms(), input);
@@ -92,7 +101,8 @@ impl Worker {
                     Call::Wait(ms) => input = self.wait(&mut hand, ms),
                     Call::Decide => input = self.decide(&mut hand),
                     Call::Rewind => {
-                        input = Input::Rewound(self.succeeded("rewind", jobs.rewind(REWIND_TIMEOUT)));
+                        let rewound = jobs.rewind(REWIND_TIMEOUT).map(|committed| hand.committed = committed);
+                        input = Input::Rewound(self.succeeded("rewind", rewound));
                     }
                     Call::Drop => hand.drop_batch(),
                     Call::Assign(partitions) => {
@@ -101,6 +111,7 @@ impl Worker {
                             partitions = partitions.len(),
                             "partitions assigned"
                         );
+                        self.line.window.keep_only(&partitions);
                         self.succeeded("assign", jobs.assign(&partitions));
                     }
                     Call::Unassign => {
@@ -117,11 +128,7 @@ impl Worker {
                         // The barrier ends after the workers; if it is gone, patience runs out and the worker holds.
                         let _ = self.asks.send(Ask { ticket, answer_to: self.address.clone() });
                     }
-                    Call::Recall(ticket) => {
-                        let recalled = Input::Recalled { ticket, known: true };
-                        // Ours is the other end.
-                        let _ = self.address.send(Mail::Input(recalled));
-                    }
+                    Call::Recall(ticket) => self.recall(ticket, &hand.committed),
                     Call::Write { fresh_until } => self.write(&mut hand, fresh_until),
                     Call::Cancel => self.cancel.store(true, Ordering::Release),
                     Call::Replace => self.order(Order::Replace),
@@ -132,7 +139,7 @@ impl Worker {
     }
 
     /// Mail goes first: an answer that is there is never kept waiting by a poll.
-    fn poll<J: Jobs>(&self, hand: &mut Hand<'_, J>, read: bool, brief: bool) -> Input {
+    fn poll<J: Jobs>(&mut self, hand: &mut Hand<'_, J>, read: bool, brief: bool) -> Input {
         if let Ok(mail) = self.mailbox.try_recv() {
             return self.open(hand, mail);
         }
@@ -158,24 +165,51 @@ impl Worker {
         }
     }
 
-    fn wait<J: Jobs>(&self, hand: &mut Hand<'_, J>, ms: u64) -> Input {
+    fn wait<J: Jobs>(&mut self, hand: &mut Hand<'_, J>, ms: u64) -> Input {
         match self.mailbox.recv_timeout(Duration::from_millis(ms)) {
             Ok(mail) => self.open(hand, mail),
             Err(_) => Input::Tick,
         }
     }
 
-    fn open<J: Jobs>(&self, hand: &mut Hand<'_, J>, mail: Mail) -> Input {
+    fn open<J: Jobs>(&mut self, hand: &mut Hand<'_, J>, mail: Mail) -> Input {
         match mail {
             Mail::Input(input) => input,
             Mail::Filter(position) => Input::Filter(position),
             Mail::Wrote { wrote, outgoing } => {
+                if wrote == Wrote::Committed {
+                    outgoing
+                        .offsets
+                        .iter()
+                        .for_each(|&(partition, next)| self.line.window.committed(partition, next));
+                }
                 hand.spare.push(outgoing);
                 if let (Some(tally), Wrote::Committed) = (hand.writing.take(), wrote) {
                     tally.publish(&self.metrics, unix_ms());
                 }
                 Input::Wrote(wrote)
             }
+            Mail::Recalled { ticket, recalled } => {
+                let known = recalled.is_some();
+                let recalled = recalled.filter(|_| ticket == self.recalling);
+                for (partition, table) in recalled.into_iter().flatten() {
+                    self.line.window.recalled(partition, table);
+                }
+                Input::Recalled { ticket, known }
+            }
+        }
+    }
+
+    /// Has everything read back but the partitions that are where this worker left them.
+    fn recall(&mut self, ticket: Ticket, committed: &[(Partition, Option<i64>)]) {
+        self.recalling = ticket;
+        let partitions = self.line.window.missing(committed);
+        if partitions.is_empty() {
+            // Ours is the other end.
+            let _ = self.address.send(Mail::Recalled { ticket, recalled: Some(Vec::new()) });
+        } else {
+            let order = recall::Order { ticket, partitions };
+            self.recall.send(order).expect("the recall's thread lives as long as its worker");
         }
     }
 

@@ -114,7 +114,7 @@ section!(
         batch_bytes_max: usize => usize, |s| s.batch_bytes_max;
         /// `router.freshness_max_ms` (G2).
         freshness_max_ms: u64 => u64, |s| s.freshness_max_ms;
-        /// `router.dedupe_window` (G7; not used by this version).
+        /// `router.dedupe_window` (G7): zero looks for no duplicates.
         dedupe_window: Duration => Duration, |s| s.dedupe_window;
     }
 );
@@ -273,7 +273,8 @@ impl Check {
                     "router",
                     "dedupe_window",
                     Duration::from_secs(48 * 3_600),
-                    MINUTE,
+                    // "0s" looks for no duplicates.
+                    Duration::ZERO,
                 ),
             },
             suppression: Snapshots {

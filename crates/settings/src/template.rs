@@ -33,7 +33,7 @@ workers = 0                            # 0 = one for each core
 batch_ms_max = 10
 batch_bytes_max = 8388608
 freshness_max_ms = 5000                # from the barrier to the commit; past it a batch is decided again
-dedupe_window = "48h"                  # not used by this version
+dedupe_window = "48h"                  # a job sent again within it under its id is a DUPLICATE; "0s" looks for none
 
 [suppression]
 snapshot_dir = "var/snapshots"         # not used by this version

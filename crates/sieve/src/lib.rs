@@ -183,6 +183,20 @@ fn address_of(
     }
 }
 
+/// Decides a job that was said before (G7): refused like any other that can't be admitted, else a DUPLICATE, even when it
+/// has expired since.
+#[must_use]
+pub fn decide_duplicate<'a>(job: &JobView<'a>, spans: &[Span]) -> Decision<'a> {
+    let recipients_in = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+    match admit(job, spans.len()) {
+        Ok(channel) => {
+            let gateway = if job.gateway.is_empty() { default_gateway(channel) } else { job.gateway };
+            Decision::without_counts(Verdict::Duplicate, gateway, recipients_in)
+        }
+        Err(refusal) => Decision::refused(job.gateway, recipients_in, refusal),
+    }
+}
+
 /// Whether the job itself can be decided (contract, section 9).
 fn admit(job: &JobView<'_>, recipients: usize) -> Result<Channel, RefusalView> {
     let bad = |field: u32, what: &str| RefusalView {

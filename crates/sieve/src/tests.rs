@@ -246,6 +246,28 @@ fn verdicts_are_as_the_contract_has_them() {
     assert_eq!(Purpose::from_number(0), None, "the view reads 0 as marketing");
 }
 
+/// Fails when: a repeat that can't be admitted is a DUPLICATE, or one that has expired since is EXPIRED.
+#[test]
+fn g7_what_was_said_before_is_judged_after_refused_and_before_expired() {
+    let job = proto::SendJob {
+        job_id: "j".into(),
+        tenant: "t".into(),
+        channel: 2,
+        not_after_ms: 1,
+        recipients: vec![proto::Recipient::default(); 3],
+        ..Default::default()
+    };
+    for (channel, verdict) in [(2, Verdict::Duplicate), (9, Verdict::Refused)] {
+        let value = proto::SendJob { channel, ..job.clone() }.encode_to_vec();
+        let mut spans = Spans::new();
+        let view = JobView::parse(&value, &mut spans).unwrap();
+        let decision = decide_duplicate(&view, &spans);
+        assert_eq!((decision.verdict, decision.recipients_in, decision.forwarded), (verdict, 3, 0));
+        assert_eq!(decision.suppressed().count() + decision.rejected().count(), 0);
+        assert!(decision.deferred().is_none() && decision.books_close());
+    }
+}
+
 #[test]
 fn a_postal_address_counts_for_mail_only_and_a_contact_replaces_none() {
     let postal = proto::PostalAddress {

@@ -129,6 +129,7 @@ impl Context {
             batch_bytes_max: router.batch_bytes_max(),
             freshness_max_ms: router.freshness_max_ms(),
             max_message_bytes: self.settings.topics().max_message_bytes(),
+            dedupe_window: router.dedupe_window(),
             jobs_topic: topic_name(self.settings.bus().prefix(), "send-jobs"),
         }
     }

@@ -4,6 +4,7 @@
 
 mod cursor;
 mod dead_letter;
+mod decided;
 mod job;
 mod outcome;
 mod put;
@@ -12,6 +13,7 @@ pub mod record;
 mod splice;
 
 pub use dead_letter::{DeadLetter, DeadLetterCode, Unreadable, xxh3};
+pub use decided::{DamagedOutcomes, Decided, decided};
 pub use job::{BadField, JobView, Span, Spans};
 pub use outcome::{OUTCOMES_BYTES_MAX, OutcomeView, Outcomes, RefusalView};
 pub use prost::Message;

@@ -299,6 +299,29 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Hands on a partition's records before `end`, the last one first, until `each` says to stop.
+    pub(super) fn scan_back(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        end: u64,
+        mut each: impl FnMut(u64, &[u8]) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let read = self.store.begin_read().map_err(|e| fault("read records", e))?;
+        let records = read.open_table(topic.records()).map_err(|e| fault("read records", e))?;
+        let number = partition as u32;
+        let range = place(number, 0)..place(number, end);
+        for record in records.range(range).map_err(|e| fault("read records", e))?.rev() {
+            let (at, value) = record.map_err(|e| fault("read records", e))?;
+            if each(offset_of(at.value()), value.value())?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An error of the store. None of redb's errors names a key or a value.
 pub(super) fn fault(verb: &'static str, error: impl Into<redb::Error>) -> Error {
     let error = error.into();

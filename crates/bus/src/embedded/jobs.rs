@@ -125,12 +125,15 @@ impl Jobs for EmbeddedJobs {
         Ok(())
     }
 
-    fn rewind(&self, _timeout: Duration) -> Result<(), Error> {
+    fn rewind(&self, _timeout: Duration) -> Result<Vec<(Partition, Option<i64>)>, Error> {
         let committed = self.core.committed()?;
-        for (partition, cursor) in self.cursors.borrow_mut().iter_mut() {
+        let mut cursors = self.cursors.borrow_mut();
+        for (partition, cursor) in cursors.iter_mut() {
             *cursor = committed[*partition as usize];
         }
-        Ok(())
+        // 0 is what the store says where nothing was committed yet.
+        let offset = |cursor: u64| (cursor > 0).then_some(cursor as i64);
+        Ok(cursors.iter().map(|&(partition, cursor)| (partition, offset(cursor))).collect())
     }
 
     fn pause(&self) -> Result<(), Error> {

@@ -36,8 +36,24 @@ impl KafkaEndOffsets {
     }
 }
 
+/// Which end of a partition is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// That of the log, whoever's transactions are open before it.
+    OfLog,
+    /// That of what is decided: every transaction before it has ended.
+    Stable,
+}
+
 impl EndOffsets for KafkaEndOffsets {
     fn ask(&mut self, timeout: Duration) -> Result<Positions, Error> {
+        self.ask_for(End::OfLog, timeout)
+    }
+}
+
+impl KafkaEndOffsets {
+    /// The next offset of every partition of the topic, by one end or the other.
+    pub(super) fn ask_for(&mut self, end: End, timeout: Duration) -> Result<Positions, Error> {
         let client = self.client.as_ref().expect("it is taken in drop only");
         // Serves the client's own news, which would pile up otherwise. There is never a record.
         let _ = client.poll(Duration::ZERO);
@@ -46,7 +62,7 @@ impl EndOffsets for KafkaEndOffsets {
             None => client::partitions(client.client(), &self.topic, timeout)?,
         };
         self.partitions = Some(partitions);
-        let answer = list_offsets(client, &self.topic, partitions, timeout);
+        let answer = list_offsets(client, &self.topic, partitions, end, timeout);
         if answer.is_err() {
             // After a broker stood still, questions that it never answered keep the connection busy: a new client
             // asks on a new one.
@@ -74,6 +90,7 @@ fn list_offsets(
     client: &BaseConsumer<Watch>,
     topic: &str,
     partitions: u32,
+    end: End,
     timeout: Duration,
 ) -> Result<Positions, Error> {
     let internal = |detail: &str| Error::new(VERB, Blame::Internal, detail);
@@ -94,8 +111,11 @@ fn list_offsets(
         let options =
             rd::rd_kafka_AdminOptions_new(rk, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS);
         rd::rd_kafka_AdminOptions_set_request_timeout(options, ms, std::ptr::null_mut(), 0);
-        let uncommitted = rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED;
-        let refused = rd::rd_kafka_AdminOptions_set_isolation_level(options, uncommitted);
+        let isolation = match end {
+            End::OfLog => rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+            End::Stable => rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+        };
+        let refused = rd::rd_kafka_AdminOptions_set_isolation_level(options, isolation);
         let queue = rd::rd_kafka_queue_new(rk);
         let answer = if refused.is_null() {
             rd::rd_kafka_ListOffsets(rk, list, options, queue);

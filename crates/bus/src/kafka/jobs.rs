@@ -260,10 +260,10 @@ impl Jobs for KafkaJobs {
         Ok(())
     }
 
-    fn rewind(&self, timeout: Duration) -> Result<(), Error> {
+    fn rewind(&self, timeout: Duration) -> Result<Vec<(Partition, Option<i64>)>, Error> {
         const VERB: &str = "go back to committed offsets";
         if self.assigned.borrow().is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let deadline = after(timeout);
         let committed = self.committed(timeout)?;
@@ -287,7 +287,8 @@ impl Jobs for KafkaJobs {
             }
         }
         read.clear();
-        Ok(())
+        let offset = |offset: Offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+        Ok(committed.into_iter().map(|(partition, at)| (partition, offset(at))).collect())
     }
 
     fn pause(&self) -> Result<(), Error> {

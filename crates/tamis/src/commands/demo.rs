@@ -32,11 +32,11 @@ const PEOPLE_PER_RATE: u64 = 3;
 
 /// Show the whole system at work in one process, and check it.
 ///
-/// A scheduler sends campaigns on all five channels, people opt out meanwhile, and a gateway for each channel checks
-/// every delivery.
+/// A scheduler sends campaigns on all five channels, and some jobs twice under the same id, people opt out meanwhile,
+/// and a gateway for each channel checks every delivery.
 ///
 /// It needs no network, no settings and no key. It ends with exit code 0 only if every recipient is accounted
-/// for and nobody was written to whose opt-out had been confirmed before.
+/// for, nobody was written to whose opt-out had been confirmed before, and no job was sent twice.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  tamis demo\n  tamis demo --seconds 60 --recipients-per-second 100000 --console 127.0.0.1:9600\n  \

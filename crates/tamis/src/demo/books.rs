@@ -22,6 +22,8 @@ pub(crate) use totals::{Fault, Totals};
 pub(crate) struct Books {
     open: HashMap<u64, Open>,
     closed: HashSet<u64>,
+    /// How many repeats of a job are not yet judged.
+    repeats: HashMap<u64, u32>,
     opt_outs: HashMap<Handle, Vec<OptOut>>,
     totals: Totals,
 }
@@ -52,6 +54,18 @@ impl Books {
         }
         let seen = vec![false; job.recipients.len()];
         self.open.insert(number, Open { job, seen, delivered: 0, outcome: None });
+    }
+
+    /// Notes a job that is given to the log once more under the same id, just before it is.
+    pub(crate) fn retried(&mut self, number: u64) {
+        self.totals.retried += 1;
+        *self.repeats.entry(number).or_default() += 1;
+    }
+
+    /// Whether every job, repeat and unreadable record has been judged.
+    pub(crate) fn settled(&self) -> bool {
+        let totals = &self.totals;
+        self.open.is_empty() && totals.spoiled == totals.dead_letters && totals.retried == totals.duplicates
     }
 
     /// Notes an opt-out, just before it is given to the log.
@@ -118,16 +132,34 @@ impl Books {
 
     /// An accountant's look at what tamis says became of a job.
     pub(crate) fn decided(&mut self, outcome: JobOutcome) {
-        let Some((number, open)) =
-            number_of(&outcome.job_id).and_then(|number| Some((number, self.open.get_mut(&number)?)))
-        else {
+        let Some(number) = number_of(&outcome.job_id) else {
             self.totals.fault(Fault::Unknown);
+            return;
+        };
+        if outcome.verdict == Verdict::Duplicate.number() {
+            return self.repeated(number, &outcome);
+        }
+        let Some(open) = self.open.get_mut(&number) else {
+            let fault = if self.closed.contains(&number) { Fault::Twice } else { Fault::Unknown };
+            self.totals.fault(fault);
             return;
         };
         if open.outcome.replace(outcome).is_some() {
             self.totals.fault(Fault::Twice);
         }
         self.close(number);
+    }
+
+    /// Judges a repeat: nothing of it may have left, and the job must have been said before.
+    fn repeated(&mut self, number: u64, outcome: &JobOutcome) {
+        match self.repeats.get_mut(&number) {
+            Some(left @ 1..) => *left -= 1,
+            Some(0) | None => return self.totals.fault(Fault::Verdict),
+        }
+        self.totals.duplicates += 1;
+        if outcome.forwarded > 0 {
+            self.totals.fault(Fault::Books);
+        }
     }
 
     /// Judges a job whose outcome and deliveries are all in.
@@ -203,17 +235,15 @@ impl Books {
         &self.totals
     }
 
-    /// How many jobs are not yet judged.
-    pub(crate) fn open(&self) -> usize {
-        self.open.len()
-    }
-
     /// Ends the books: what is still open is lost, and the sums must agree.
     pub(crate) fn finish(&mut self) -> &Totals {
         for _ in 0..self.open.len() {
             self.totals.fault(Fault::Lost);
         }
         self.open.clear();
+        for _ in self.totals.duplicates..self.totals.retried {
+            self.totals.fault(Fault::Lost);
+        }
         let totals = &self.totals;
         let sums = totals.books_close() && totals.recipients_in() == totals.scheduled;
         if !sums || totals.spoiled != totals.dead_letters {

@@ -15,12 +15,12 @@ use tamis_campaign::{Channel, Identity, RecordReason, Source, Tenant};
 use tamis_pipeline::Filter;
 use tamis_subject::{Postal, Subject, Subjects};
 use tamis_wire::Message as _;
-use tamis_wire::proto::campaign::v1::{Delivery, JobOutcomes};
+use tamis_wire::proto::campaign::v1::{Delivery, JobOutcomes, SendJob};
 use tamis_wire::record::{self, Record, Scope, State};
 
 use crate::context;
 
-use super::books::{Books, Handle, Reach};
+use super::books::{Books, Due, Handle, Reach};
 use super::latency::Latencies;
 use super::people::People;
 use super::world::{Wish, World};
@@ -33,6 +33,11 @@ const OLD_PER_MILLE: u32 = 20;
 const RECIPIENTS_PER_WISH: u64 = 1000;
 /// One unreadable record for so many jobs.
 const JOBS_PER_SPOILED: u64 = 400;
+
+/// One job of so many is given to the log twice under its id, as a scheduler does that has had no answer.
+const JOBS_PER_RETRY: u64 = 25;
+/// How long after the first time: by turns not at all, and up to three times as long.
+const RETRY_STEP: Duration = Duration::from_millis(400);
 
 /// What the cast shares.
 #[derive(Default)]
@@ -90,6 +95,8 @@ struct Desk<S> {
     recorder: Arc<dyn Recorder>,
     subjects: Subjects,
     acks: Sender<(Positions, Instant)>,
+    /// Jobs to give to the log once more, and when.
+    retries: Vec<(Instant, u64, SendJob)>,
 }
 
 /// Who plays, until they are asked to stop.
@@ -126,8 +133,16 @@ pub(crate) fn begin<B: Bus>(
     let (acks, acked) = mpsc::channel();
     let watching = shared.clone();
     threads.push(std::thread::spawn(move || watch(&filter, &acked, &watching)));
-    let desk =
-        Desk { world, script, shared: shared.clone(), scheduler: bus.scheduler()?, recorder, subjects, acks };
+    let desk = Desk {
+        world,
+        script,
+        shared: shared.clone(),
+        scheduler: bus.scheduler()?,
+        recorder,
+        subjects,
+        acks,
+        retries: Vec::new(),
+    };
     threads.push(std::thread::spawn(move || desk.play()));
     Ok(Cast { shared: shared.clone(), threads })
 }
@@ -137,10 +152,7 @@ impl Cast {
     pub(crate) fn end(self, patience: Duration) {
         self.shared.curtain();
         let since = Instant::now();
-        let settled = |shared: &Shared| {
-            let books = shared.books.lock();
-            books.open() == 0 && books.totals().spoiled == books.totals().dead_letters
-        };
+        let settled = |shared: &Shared| shared.books.lock().settled();
         // A moment of quiet at the end, so that something delivered twice has the time to arrive.
         let mut quiet_since = None;
         while since.elapsed() < patience {
@@ -173,6 +185,7 @@ impl<S: Scheduler> Desk<S> {
             }
             scheduled += self.job();
             jobs += 1;
+            self.retry();
             if jobs.is_multiple_of(JOBS_PER_SPOILED) {
                 self.shared.books.lock().spoiled();
                 let (id, bytes) = self.world.spoiled();
@@ -209,6 +222,8 @@ impl<S: Scheduler> Desk<S> {
     /// Schedules one job; answers how many recipients it has.
     fn job(&mut self) -> u64 {
         let (number, job, mut plan) = self.world.job(context::now_ms());
+        // What is deferred or has expired may come again under its id; what is to go out now may not.
+        let retry = number.is_multiple_of(JOBS_PER_RETRY) && plan.due == Due::Now;
         let size = job.recipients.len() as u64;
         let bytes = job.encode_to_vec();
         {
@@ -218,7 +233,23 @@ impl<S: Scheduler> Desk<S> {
             books.scheduled(number, plan);
         }
         self.submit(&job.job_id, bytes);
+        if retry {
+            let wait = u32::try_from(number / JOBS_PER_RETRY % 4).unwrap_or(0);
+            self.retries.push((Instant::now() + RETRY_STEP * wait, number, job));
+        }
         size
+    }
+
+    /// Gives the jobs that are due for it to the log once more.
+    fn retry(&mut self) {
+        let now = Instant::now();
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.retries).into_iter().partition(|(at, ..)| *at <= now);
+        self.retries = later;
+        for (_, number, job) in due {
+            self.shared.books.lock().retried(number);
+            self.submit(&job.job_id, job.encode_to_vec());
+        }
     }
 
     fn submit(&self, job_id: &str, bytes: Vec<u8>) {

@@ -233,6 +233,7 @@ pub(crate) fn verdict(now: &Moment, style: Style, ok: bool, again: &[String]) ->
     say(&mut lines, t.sum(|c| c.suppressed), "were dropped, each for an opt-out that holds");
     say(&mut lines, t.sum(|c| c.rejected), "were rejected: not an address, none, or twice in a job");
     say(&mut lines, t.sum(|c| c.deferred), "were deferred: their job is not due yet");
+    say(&mut lines, t.duplicates, "jobs were retried under their id, and not sent again");
     say(&mut lines, now.opt_outs.1, "opt-outs were acked while it ran");
     if let Some((p50, p99)) = now.effect_ms {
         lines.push(style.dim(format!(

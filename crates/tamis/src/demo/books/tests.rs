@@ -146,6 +146,48 @@ fn g4_a_second_delivery_is_a_violation_even_after_the_job_was_judged() {
     assert_eq!(books.finish().faults(Fault::Twice), 1);
 }
 
+/// A DUPLICATE of the job.
+fn repeat() -> JobOutcome {
+    JobOutcome {
+        job_id: "demo-1-0000001".into(),
+        verdict: Verdict::Duplicate.number(),
+        recipients_in: 2,
+        ..JobOutcome::default()
+    }
+}
+
+#[test]
+fn g7_a_repeat_that_is_not_sent_closes_the_books_and_its_recipients_came_in_once() {
+    let mut books = books(&[1, 2], None);
+    books.retried(1);
+    books.delivered(Channel::Sms, &delivery(&[0, 1]));
+    books.decided(outcome(2, 2, &[], &[]));
+    assert!(!books.settled());
+    books.decided(repeat());
+    assert!(books.settled());
+    let totals = books.finish();
+    assert_eq!((totals.violations(), totals.recipients_in(), totals.duplicates), (0, 2, 1));
+}
+
+#[test]
+fn g7_a_repeat_that_is_sent_or_vanishes_is_a_violation() {
+    let mut books = books(&[1], None);
+    books.retried(1);
+    for _ in 0..2 {
+        books.delivered(Channel::Sms, &delivery(&[0]));
+        books.decided(outcome(1, 1, &[], &[]));
+    }
+    let totals = books.finish();
+    assert_eq!((totals.faults(Fault::Twice), totals.faults(Fault::Lost)), (2, 1));
+}
+
+#[test]
+fn g7_a_job_said_once_is_no_duplicate() {
+    let mut books = books(&[1, 2], None);
+    books.decided(repeat());
+    assert_eq!(books.finish().faults(Fault::Verdict), 1);
+}
+
 #[test]
 fn g4_a_delivery_that_never_arrives_is_a_violation() {
     let mut books = books(&[1, 2], None);

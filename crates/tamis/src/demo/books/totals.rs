@@ -88,6 +88,10 @@ pub(crate) struct Totals {
     pub(crate) by_reject: [u64; 4],
     /// Records that nobody can read, as they were sent.
     pub(crate) spoiled: u64,
+    /// Jobs given to the log once more under the same id.
+    pub(crate) retried: u64,
+    /// Jobs judged to have been said before (G7). Their recipients came in, and are counted, with the first.
+    pub(crate) duplicates: u64,
     /// Dead letters that came out.
     pub(crate) dead_letters: u64,
     recipients_in: u64,

@@ -1,0 +1,141 @@
+//! The windows of all partitions that one worker has.
+
+use crate::prints::{Print, Prints};
+use crate::table::{Said, Table};
+
+/// Answer to a look: hand it back with the verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    print: Print,
+    said: Said,
+}
+
+impl Look {
+    /// Whether the job is a duplicate (G7).
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        self.said == Said::Before
+    }
+}
+
+/// What one worker knows of its partitions; a partition each has a table.
+#[derive(Debug)]
+pub struct Window {
+    prints: Prints,
+    window_s: u32,
+    /// By partition.
+    tables: Vec<Option<Table>>,
+}
+
+impl Window {
+    /// Decisions count for `window_s` seconds; 0 switches it off, and then nothing is ever a duplicate.
+    #[must_use]
+    pub fn new(prints: Prints, window_s: u32) -> Self {
+        Self { prints, window_s, tables: Vec::new() }
+    }
+
+    /// Whether duplicates are looked for at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.window_s > 0
+    }
+
+    /// Keeps the tables of these partitions only.
+    pub fn keep_only(&mut self, partitions: &[i32]) {
+        for (partition, table) in (0..).zip(&mut self.tables) {
+            if !partitions.contains(&partition) {
+                *table = None;
+            }
+        }
+    }
+
+    /// Which of the partitions, each with the offset the log has committed, must be read back: all but those whose
+    /// offset is still where this worker left it. Their tables are dropped.
+    pub fn missing(&mut self, committed: &[(i32, Option<i64>)]) -> Vec<i32> {
+        if !self.is_on() {
+            return Vec::new();
+        }
+        let mut missing = Vec::new();
+        for &(partition, committed) in committed {
+            let table = self.table(partition);
+            if !table.as_ref().is_some_and(|table| table.stands_at(committed)) {
+                *table = None;
+                missing.push(partition);
+            }
+        }
+        missing
+    }
+
+    /// Takes in the table of a partition that was read back.
+    pub fn recalled(&mut self, partition: i32, table: Table) {
+        *self.table(partition) = Some(table);
+    }
+
+    /// A partition was committed up to `next`.
+    pub fn committed(&mut self, partition: i32, next: i64) {
+        if let Some(table) = self.table(partition) {
+            table.committed(next);
+        }
+    }
+
+    /// Looks whether a job was said before; `None` when duplicates are not looked for.
+    #[inline]
+    pub fn look(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        (tenant, job_id): (&str, &str),
+        now_s: u32,
+    ) -> Option<Look> {
+        if !self.is_on() {
+            return None;
+        }
+        let print = self.prints.of(tenant, job_id);
+        let window_s = self.window_s;
+        let table = self.table(partition);
+        debug_assert!(
+            table.is_some(),
+            "G7: a partition is read only once it is known what was decided in it"
+        );
+        let said = table.get_or_insert_with(|| Table::new(window_s)).look(print, offset, now_s);
+        Some(Look { print, said })
+    }
+
+    /// Notes what became of the job: `settled` when it is ROUTED or EMPTY.
+    #[inline]
+    pub fn note(&mut self, partition: i32, offset: i64, look: Look, settled: bool, now_s: u32) {
+        let Some(table) = self.table(partition) else { return };
+        match (look.said, settled) {
+            (Said::First | Said::Afresh, true) => table.note(look.print, offset, now_s),
+            (Said::Afresh, false) => table.forget(look.print),
+            (Said::First, false) | (Said::Before, _) => {}
+        }
+    }
+
+    /// How many jobs are known, some of which may have expired.
+    #[must_use]
+    pub fn jobs(&self) -> usize {
+        self.tables.iter().flatten().map(Table::jobs).sum()
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.tables.iter().flatten().map(Table::bytes).sum()
+    }
+
+    /// Frees a little of what has expired; to be called once a batch.
+    pub fn tidy(&mut self, now_s: u32) {
+        self.tables.iter_mut().flatten().for_each(|table| table.tidy(now_s));
+    }
+
+    #[inline]
+    fn table(&mut self, partition: i32) -> &mut Option<Table> {
+        // No partition of a log is below 0.
+        let at = usize::try_from(partition).unwrap_or(0);
+        if at >= self.tables.len() {
+            self.tables.resize_with(at + 1, || None);
+        }
+        &mut self.tables[at]
+    }
+}
