@@ -10,6 +10,7 @@ mod put;
 mod recipient;
 pub mod record;
 mod splice;
+mod trace;
 
 pub use dead_letter::{DeadLetter, DeadLetterCode, Unreadable, xxh3};
 pub use job::{BadField, JobView, Span, Spans};
@@ -18,6 +19,7 @@ pub use prost::Message;
 pub use put::Packed;
 pub use recipient::{Malformed, RecipientView};
 pub use splice::{PartTooLarge, Parts, Stamp, splice};
+pub use trace::trace_context;
 
 /// The published messages, as prost makes them from `proto/`. For tools and tests: the line itself works on views.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
