@@ -211,13 +211,13 @@ impl Corpus {
     /// A singular field twice, even if it says the same; a stamp of one's own.
     fn twice_and_forged(&mut self) {
         for field in (1..=10).chain(13..=14) {
-            let one = match field {
+            let one = |id: &str| match field {
                 4 | 5 => number(field, 1),
                 8 | 9 => number(field, 0),
-                1 | 2 => bytes(field, b"acme"),
-                _ => bytes(field, b"a"),
+                1 => bytes(field, id.as_bytes()),
+                _ => bytes(field, b"acme"),
             };
-            self.after(format!("field {field} twice"), &one.repeat(2), BAD_FIELD);
+            self.add(format!("field {field} twice"), |id| [good(id), one(id).repeat(2)].concat(), BAD_FIELD);
         }
         self.after("empty job_id after the good one", &bytes(1, b""), Fate::Dead("MISSING_JOB_ID"));
         self.after("ill-formed job_id after the good one", &bytes(1, b"camille@"), Fate::Dead("BAD_JOB_ID"));

@@ -279,9 +279,9 @@ fn what_is_read_from_files_is_bounded_and_not_repeated() {
         "{told}"
     );
 
-    let add = |more: &[&str]| {
+    fn add<'a>(more: &[&'a str]) -> Vec<&'a str> {
         [&["suppress", "add", "--tenant", "acme", "--channel", "sms", "--reason", "objected"], more].concat()
-    };
+    }
     let told2 = refused(dir.path(), &add(&["--evidence", "camille@example.org"]), "0639981234", 2);
     assert!(told2.contains("--evidence must be 256 printable characters"), "{told2}");
     let stdin = format!("0639981234\n{}\n0639981235\n", "camille@example.org".repeat(10_000));

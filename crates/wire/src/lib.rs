@@ -9,6 +9,7 @@ mod outcome;
 mod put;
 mod recipient;
 pub mod record;
+mod redacted;
 mod splice;
 mod trace;
 
