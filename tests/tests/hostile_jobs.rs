@@ -17,7 +17,7 @@ use tamis_tests::hostile::{CANARIES, Case, Fate, cases};
 use tamis_tests::process::{Service, config, get};
 use tamis_tests::suite::{books_close, subjects, wait};
 use tamis_wire::proto::campaign::v1 as proto;
-use tamis_wire::{JobView, Message, Packed, Parts, Spans, Stamp, splice};
+use tamis_wire::{JobView, Message, Packed, Parts, Span, Spans, Stamp, splice};
 
 /// Guarantees: view, sieve and splice give every hostile record its fate, at most a second each, and what is forwarded can be
 /// read by every protobuf reader and holds exactly who was kept.
@@ -56,7 +56,7 @@ fn decided(
     index: &Index,
     view: &JobView<'_>,
     value: &[u8],
-    spans: &Spans,
+    spans: &[Span],
     name: &str,
 ) -> Fate {
     let decision = sieve.decide(view, value, spans, index, tamis_now());

@@ -6,8 +6,8 @@
 //! (`crates/bus/tests/kafka.rs`) and by reading.
 
 use crate::nightly::{command, has, is_there};
-use crate::tools::{from_crates, root, runs, tools};
-use anyhow::{Result, ensure};
+use crate::tools::{from_crates, root, runs};
+use anyhow::Result;
 
 const CARGO_CAREFUL: &str = "0.4.10";
 /// Under Miri, which is some hundred times slower.
@@ -26,7 +26,7 @@ pub(crate) fn careful() -> Result<bool> {
 }
 
 fn packages<'a>(names: &[&'a str]) -> Vec<&'a str> {
-    names.iter().flat_map(|name| ["-p", name]).collect()
+    names.iter().flat_map(|name| ["-p", *name]).collect()
 }
 
 fn miri() -> Result<bool> {
@@ -48,8 +48,7 @@ fn careful_std() -> Result<bool> {
         println!("careful: cargo careful skipped, the standard library's source can't be had here");
         return Ok(true);
     }
-    let program = from_crates("cargo-careful", CARGO_CAREFUL)?;
-    ensure!(program.starts_with(tools()), "cargo careful is not where it was put");
+    from_crates("cargo-careful", CARGO_CAREFUL)?;
     println!("careful: cargo careful over {}", IN_CAREFUL.join(", "));
     let arguments = [&["careful", "test"], &packages(&IN_CAREFUL)[..]].concat();
     let mut careful = command(&arguments);

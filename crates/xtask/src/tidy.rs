@@ -9,10 +9,12 @@ const LINES_MAX: usize = 600;
 
 /// Whose door each outside library has. `deny.toml` has the same, for what comes in by way of others. `fuzz` takes in the
 /// sources of intake and of the command as they are, and what they need.
-const DOORS: [(&str, &[&str]); 11] = [
+const DOORS: [(&str, &[&str]); 13] = [
     ("rdkafka", &["crates/bus", "benches", "tests"]),
     ("redb", &["crates/bus", "benches"]),
     ("axum", &["crates/intake", "fuzz"]),
+    ("hyper", &["crates/intake"]),
+    ("hyper-util", &["crates/intake"]),
     ("prost", &["crates/wire"]),
     ("roaring", &["crates/suppression"]),
     ("rlibphonenumber", &["crates/subject"]),
