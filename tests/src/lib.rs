@@ -8,6 +8,7 @@
 )]
 
 pub mod embedded;
+pub mod hostile;
 pub mod kafka;
 pub mod people;
 pub mod process;

@@ -42,6 +42,12 @@ impl Service {
     /// Starts `tamis run` with this configuration; not yet ready.
     #[must_use]
     pub fn start(config: &Path, admin: SocketAddr, api: SocketAddr) -> Self {
+        Self::start_with(config, admin, api, &[])
+    }
+
+    /// As [`Service::start`], with these variables.
+    #[must_use]
+    pub fn start_with(config: &Path, admin: SocketAddr, api: SocketAddr, variables: &[(&str, &str)]) -> Self {
         let log_path = config.with_extension("log");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -52,6 +58,7 @@ impl Service {
             .arg("run")
             .arg("--config")
             .arg(config)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -76,6 +83,12 @@ impl Service {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let text = get(self.admin, "/metrics")?;
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// SIGKILL.

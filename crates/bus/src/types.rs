@@ -131,8 +131,8 @@ pub struct OutRecord {
     pub tracestate: Range<usize>,
 }
 
-/// Everything that one transaction writes. Reused from batch to batch.
-#[derive(Debug, Default)]
+/// Everything that one transaction writes. Reused from batch to batch. It holds people and content: `Debug` prints sizes.
+#[derive(Default)]
 pub struct Outgoing {
     /// The bytes of all records.
     pub arena: Vec<u8>,
@@ -142,6 +142,13 @@ pub struct Outgoing {
     pub offsets: Vec<(Partition, i64)>,
     /// When it was decided, Unix ms: `ce_time`.
     pub decided_at_ms: i64,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (bytes, records) = (self.arena.len(), self.records.len());
+        f.debug_struct("Outgoing").field("bytes", &bytes).field("records", &records).finish_non_exhaustive()
+    }
 }
 
 impl Outgoing {

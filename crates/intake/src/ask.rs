@@ -2,19 +2,17 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::Value;
 use tamis_campaign::{Channel, Reason, RecordReason, Tenant, UnixMs, is_identifier};
-use tamis_wire::record::Scope;
+use tamis_wire::record::{EVIDENCE_MOST, Scope, is_evidence};
 
 use crate::access::Caller;
 use crate::answer::Refusal;
 use crate::keys::Owner;
 use crate::rows::Rows;
+use crate::shape::{Many, PostalRow, Scalar};
 
 /// As the log's records take it.
 const LIST_MOST: usize = 128;
-/// Evidence is an id, not a document.
-const EVIDENCE_MOST: usize = 256;
 
 /// What is wanted of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,17 +41,17 @@ pub(crate) struct LookUp {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    tenant: Option<Value>,
-    scope: Option<Value>,
-    list: Option<Value>,
-    channel: Option<Value>,
-    reason: Option<Value>,
-    addresses: Option<Value>,
-    contacts: Option<Value>,
-    postal: Option<Value>,
-    evidence: Option<Value>,
-    expires_at_ms: Option<Value>,
-    reason_text: Option<Value>,
+    tenant: Option<Scalar>,
+    scope: Option<Scalar>,
+    list: Option<Scalar>,
+    channel: Option<Scalar>,
+    reason: Option<Scalar>,
+    addresses: Option<Many<Scalar>>,
+    contacts: Option<Many<Scalar>>,
+    postal: Option<Many<PostalRow>>,
+    evidence: Option<Scalar>,
+    expires_at_ms: Option<Scalar>,
+    reason_text: Option<Scalar>,
 }
 
 impl Written {
@@ -68,7 +66,7 @@ impl Written {
     }
 
     /// Refuses what is a field elsewhere, but not here.
-    fn without(&self, fields: &[(&str, &Option<Value>)]) -> Result<(), Refusal> {
+    fn without(&self, fields: &[(&str, &Option<Scalar>)]) -> Result<(), Refusal> {
         match fields.iter().find(|(_, value)| value.is_some()) {
             Some((name, _)) => Err(Refusal::field(name, "not a field of this call")),
             None => Ok(()),
@@ -139,9 +137,9 @@ impl LookUp {
 
 /// `list` makes it LIST; `tenant` or `platform` together with it is refused (contract, section 9).
 fn scope(
-    written: Option<Value>,
-    list: Option<Value>,
-    of: Option<Value>,
+    written: Option<Scalar>,
+    list: Option<Scalar>,
+    of: Option<Scalar>,
     caller: &Caller,
 ) -> Result<Scope, Refusal> {
     let (written, list) = (text("scope", written)?, text("list", list)?);
@@ -170,7 +168,7 @@ fn scope(
 }
 
 /// The tenant asked for, or the key's own; `None` when an operator names none.
-fn tenant(written: Option<Value>, caller: &Caller) -> Result<Option<String>, Refusal> {
+fn tenant(written: Option<Scalar>, caller: &Caller) -> Result<Option<String>, Refusal> {
     let written = text("tenant", written)?;
     if let Some(name) = &written
         && let Err(error) = Tenant::parse(name)
@@ -203,7 +201,7 @@ fn may_write(reason: RecordReason, door: Door, caller: &Caller, why: Option<&str
     }
 }
 
-fn channel(value: Option<Value>) -> Result<Option<Channel>, Refusal> {
+fn channel(value: Option<Scalar>) -> Result<Option<Channel>, Refusal> {
     let written = text("channel", value)?;
     let names = || Channel::ALL.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(", ");
     match written.as_deref() {
@@ -216,7 +214,7 @@ fn channel(value: Option<Value>) -> Result<Option<Channel>, Refusal> {
     }
 }
 
-fn reason(value: Option<Value>) -> Result<RecordReason, Refusal> {
+fn reason(value: Option<Scalar>) -> Result<RecordReason, Refusal> {
     let written = text("reason", value)?.ok_or_else(|| Refusal::field("reason", "missing"))?;
     match RecordReason::from_name(&written) {
         Some(RecordReason::Consent) => {
@@ -231,12 +229,9 @@ fn reason(value: Option<Value>) -> Result<RecordReason, Refusal> {
 }
 
 /// A text that is kept with the record, so it must not be an address.
-fn opaque(field: &str, value: Option<Value>) -> Result<Option<String>, Refusal> {
+fn opaque(field: &str, value: Option<Scalar>) -> Result<Option<String>, Refusal> {
     let written = text(field, value)?;
-    let bad = |text: &String| {
-        text.chars().count() > EVIDENCE_MOST || text.chars().any(|c| c.is_control() || c == '@')
-    };
-    if written.as_ref().is_some_and(bad) {
+    if written.as_ref().is_some_and(|text| !is_evidence(text)) {
         let text =
             format!("must be {EVIDENCE_MOST} printable characters at most, and no @: it is never an address");
         return Err(Refusal::field(field, text));
@@ -244,21 +239,21 @@ fn opaque(field: &str, value: Option<Value>) -> Result<Option<String>, Refusal> 
     Ok(written)
 }
 
-fn moment(field: &str, value: Option<Value>) -> Result<UnixMs, Refusal> {
+fn moment(field: &str, value: Option<Scalar>) -> Result<UnixMs, Refusal> {
     match value {
         None => Ok(0),
-        Some(value) => match value.as_i64().filter(|ms| *ms >= 0) {
-            Some(ms) => Ok(ms),
-            None => Err(Refusal::field(field, "must be Unix milliseconds, a whole number; 0 is never")),
-        },
+        Some(Scalar::Whole(ms)) if ms >= 0 => Ok(ms),
+        Some(Scalar::Whole(_) | Scalar::Text(_) | Scalar::Other) => {
+            Err(Refusal::field(field, "must be Unix milliseconds, a whole number; 0 is never"))
+        }
     }
 }
 
-fn text(field: &str, value: Option<Value>) -> Result<Option<String>, Refusal> {
+fn text(field: &str, value: Option<Scalar>) -> Result<Option<String>, Refusal> {
     match value {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Refusal::field(field, "must be a text")),
+        Some(Scalar::Text(text)) => Ok(Some(text)),
+        Some(Scalar::Whole(_) | Scalar::Other) => Err(Refusal::field(field, "must be a text")),
     }
 }
 

@@ -3,19 +3,23 @@
 //! The digest is BLAKE3 of the whole key. A key has 256 random bits, so a slow digest would add nothing.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use tamis_campaign::{Tenant, UnixMs};
+use tamis_campaign::{Tenant, UnixMs, is_identifier};
 
 /// Permission bits of group and others; none may be set.
 const OTHERS: u32 = 0o077;
+/// Largest keys file, bytes: some twenty thousand keys, and each call is compared with all.
+const FILE_MAX: u64 = 4 << 20;
 /// As a tenant's name.
 const GATEWAY_MOST: usize = Tenant::MOST;
+/// An id goes into logs; ours have 12 characters.
+const ID_MOST: usize = 64;
 
 const HEADER: &str = "\
 # API keys of tamis: digests only. Made by `tamis keys api create`; a table taken away is a key revoked.
@@ -33,6 +37,16 @@ pub enum Owner {
     Operator,
 }
 
+impl Owner {
+    /// Whether its name is one.
+    fn is_good(&self) -> bool {
+        match self {
+            Self::Tenant(name) | Self::Gateway(name) => is_identifier(name.as_bytes(), GATEWAY_MOST),
+            Self::Operator => true,
+        }
+    }
+}
+
 /// A key as the file has it: without the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -48,6 +62,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it can be a key. A name outside its alphabet would go into records that no reader takes.
+    fn is_good(&self) -> bool {
+        self.digest().is_some() && self.owner.is_good() && is_identifier(self.id.as_bytes(), ID_MOST)
+    }
+
     /// The digest's bytes; `None` when it is not one.
     pub(crate) fn digest(&self) -> Option<blake3::Hash> {
         blake3::Hash::from_hex(&self.digest).ok()
@@ -75,6 +94,9 @@ pub enum Error {
     /// Not a file of keys.
     #[error("{} is not a keys file; put your copy back, or take it away and make new keys", .0.display())]
     Malformed(PathBuf),
+    /// There is no room for another key.
+    #[error("{} would have more than {FILE_MAX} bytes: revoke keys that are not used", .0.display())]
+    Full(PathBuf),
     /// A name outside its alphabet.
     #[error("a tenant's or gateway's name has 1 to {GATEWAY_MOST} characters of [A-Za-z0-9._:-]")]
     BadOwner,
@@ -102,13 +124,7 @@ pub enum Error {
 /// # Errors
 /// [`Error::BadOwner`], or when the file can't be read or written.
 pub fn create(path: &Path, owner: Owner) -> Result<(String, String), Error> {
-    let fine = match &owner {
-        Owner::Tenant(name) | Owner::Gateway(name) => {
-            tamis_campaign::is_identifier(name.as_bytes(), GATEWAY_MOST)
-        }
-        Owner::Operator => true,
-    };
-    if !fine {
+    if !owner.is_good() {
         return Err(Error::BadOwner);
     }
     let (mut id, mut secret) = ([0; 6], [0; 32]);
@@ -133,17 +149,28 @@ pub fn list(path: &Path) -> Result<Vec<Entry>, Error> {
         opened => opened.map_err(io_error("open", path))?,
     };
     // Of the open file, not of the path: nobody can swap it in between.
-    let mode = file.metadata().map_err(io_error("inspect", path))?.permissions().mode() & 0o7777;
+    let metadata = file.metadata().map_err(io_error("inspect", path))?;
+    let mode = metadata.permissions().mode() & 0o7777;
     if mode & OTHERS != 0 {
         return Err(Error::OpenToOthers { path: path.to_owned(), mode });
     }
-    let text = io::read_to_string(file).map_err(io_error("read", path))?;
     let malformed = || Error::Malformed(path.to_owned());
-    let written: Written = toml::from_str(&text).map_err(|_| malformed())?;
-    if written.key.iter().any(|entry| entry.digest().is_none()) {
+    if !metadata.is_file() {
         return Err(malformed());
     }
-    Ok(written.key)
+    let mut text = Vec::new();
+    // Bounded while it is read, too: it may grow meanwhile.
+    file.take(FILE_MAX + 1).read_to_end(&mut text).map_err(io_error("read", path))?;
+    if text.len() as u64 > FILE_MAX {
+        return Err(malformed());
+    }
+    std::str::from_utf8(&text).ok().and_then(parse).ok_or_else(malformed)
+}
+
+/// The keys in a file's text; `None` when it is not a keys file. The parser's words would quote what stands there.
+pub(crate) fn parse(text: &str) -> Option<Vec<Entry>> {
+    let Written { key } = toml::from_str(text).ok()?;
+    key.iter().all(Entry::is_good).then_some(key)
 }
 
 /// Takes a key away. A running service refuses it within five seconds.
@@ -177,6 +204,11 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<Entry>) -> Result<(), Error>
     let mut key = list(path)?;
     change(&mut key)?;
     let text = toml::to_string(&Written { key }).map_err(|_| Error::Malformed(path.to_owned()))?;
+    let text = format!("{HEADER}\n{text}");
+    // What could not be read again is not written.
+    if text.len() as u64 > FILE_MAX {
+        return Err(Error::Full(path.to_owned()));
+    }
     let new = beside(".new");
     // What a killed process left; we hold the lock.
     let _ = std::fs::remove_file(&new);
@@ -186,7 +218,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<Entry>) -> Result<(), Error>
         .mode(0o600)
         .open(&new)
         .map_err(io_error("write", path))?;
-    file.write_all(format!("{HEADER}\n{text}").as_bytes())
+    file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&new, path))
         .and_then(|()| File::open(folder)?.sync_all())

@@ -12,6 +12,7 @@ pub mod keys;
 mod local;
 mod rows;
 mod serve;
+mod shape;
 mod state;
 mod suppressions;
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tamis_bus::Error;
+use tamis_bus::{Blame, Error};
 use tamis_campaign::Channel;
 
 use crate::access::Caller;
@@ -167,6 +167,9 @@ async fn blocking<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::defect())?;
     done.map_err(|error| {
         tracing::warn!(%error, "the embedded log refuses a command");
+        if matches!(error.blame(), Blame::Configuration) {
+            return Refusal::new(StatusCode::BAD_REQUEST, "REFUSED", error.to_string());
+        }
         // Its text names operations and topics, never a record's key or value.
         Refusal::unavailable("NOT_DURABLE", format!("not durable now: {error}"))
     })

@@ -1,22 +1,20 @@
 //! The rows of a call, and the subjects made of them. Rows are personal data: nothing here prints.
 
-use serde_json::Value;
 use tamis_campaign::{Identity, Tenant};
 use tamis_subject::{Invalid, Postal, Subject, Subjects};
 
 use crate::answer::Refusal;
+use crate::shape::{Many, POSTAL_FIELDS, PostalRow, Scalar};
 
 /// Most rows in a call, in all arrays together (contract, section 6).
 pub(crate) const ROWS_MAX: usize = 10_000;
-
-const POSTAL_FIELDS: [&str; 6] = ["name", "street", "extra", "postal_code", "city", "country"];
 
 /// Whom a call is about.
 #[derive(Default)]
 pub(crate) struct Rows {
     addresses: Vec<String>,
     contacts: Vec<String>,
-    postal: Vec<[String; POSTAL_FIELDS.len()]>,
+    postal: Vec<Box<[String; POSTAL_FIELDS.len()]>>,
 }
 
 /// One row, as a subject or as the code it is rejected with.
@@ -29,9 +27,9 @@ pub(crate) struct Row {
 impl Rows {
     /// Takes the arrays as they were written.
     pub(crate) fn take(
-        addresses: Option<Value>,
-        contacts: Option<Value>,
-        postal: Option<Value>,
+        addresses: Option<Many<Scalar>>,
+        contacts: Option<Many<Scalar>>,
+        postal: Option<Many<PostalRow>>,
     ) -> Result<Self, Refusal> {
         let rows = Self {
             addresses: texts("addresses", addresses)?,
@@ -66,7 +64,7 @@ impl Rows {
         let addresses = self.addresses.iter().map(|text| address(subjects, text));
         let contacts = self.contacts.iter().map(move |text| contact(subjects, tenant, text));
         let postal = self.postal.iter().map(|fields| {
-            let [name, street, extra, postal_code, city, country] = fields;
+            let [name, street, extra, postal_code, city, country] = &**fields;
             let one = Postal { name, street, extra, postal_code, city, country };
             subjects.postal(&one).map(|subject| (subject, Identity::Postal)).map_err(code)
         });
@@ -108,36 +106,31 @@ fn code(invalid: Invalid) -> &'static str {
     }
 }
 
-fn array(field: &str, value: Option<Value>) -> Result<Vec<Value>, Refusal> {
+fn array<T>(field: &str, value: Option<Many<T>>) -> Result<Vec<T>, Refusal> {
     match value {
         None => Ok(Vec::new()),
-        Some(Value::Array(rows)) => Ok(rows),
-        Some(_) => Err(Refusal::field(field, "must be an array")),
+        Some(Many::Rows(rows)) => Ok(rows),
+        Some(Many::Other) => Err(Refusal::field(field, "must be an array")),
     }
 }
 
-fn texts(field: &str, value: Option<Value>) -> Result<Vec<String>, Refusal> {
+fn texts(field: &str, value: Option<Many<Scalar>>) -> Result<Vec<String>, Refusal> {
     let one = |(index, row)| match row {
-        Value::String(text) => Ok(text),
-        _ => Err(Refusal::field(&format!("{field}[{index}]"), "must be a text")),
+        Scalar::Text(text) => Ok(text),
+        Scalar::Whole(_) | Scalar::Other => {
+            Err(Refusal::field(&format!("{field}[{index}]"), "must be a text"))
+        }
     };
     array(field, value)?.into_iter().enumerate().map(one).collect()
 }
 
-fn postal_fields(index: usize, row: Value) -> Result<[String; POSTAL_FIELDS.len()], Refusal> {
-    let refuse = || {
-        let text = format!("must be an object of texts, with some of {}", POSTAL_FIELDS.join(", "));
-        Refusal::field(&format!("postal[{index}]"), text)
-    };
-    let Value::Object(object) = row else { return Err(refuse()) };
-    let mut fields: [String; POSTAL_FIELDS.len()] = Default::default();
-    for (name, value) in object {
-        let at = POSTAL_FIELDS.iter().position(|known| *known == name).ok_or_else(refuse)?;
-        match value {
-            Value::String(text) => fields[at] = text,
-            Value::Null => {}
-            _ => return Err(refuse()),
+fn postal_fields(index: usize, row: PostalRow) -> Result<Box<[String; POSTAL_FIELDS.len()]>, Refusal> {
+    match row {
+        PostalRow::Fields(fields) => Ok(fields),
+        PostalRow::Other => {
+            let text =
+                format!("must be an object of texts, each once, with some of {}", POSTAL_FIELDS.join(", "));
+            Err(Refusal::field(&format!("postal[{index}]"), text))
         }
     }
-    Ok(fields)
 }

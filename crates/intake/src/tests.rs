@@ -3,6 +3,7 @@
 
 mod house;
 mod keyed;
+mod limits;
 mod looking;
 mod opening;
 mod writing;

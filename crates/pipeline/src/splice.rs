@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use tamis_bus::{JobRecord, OutRecord, OutTopic, Outgoing, Partition};
 use tamis_sieve::Decision;
-use tamis_wire::{JobView, OutcomeView, Outcomes, Parts, Span, splice};
+use tamis_wire::{JobView, OutcomeView, Outcomes, Parts, Span, splice, trace_context};
 
 use crate::line::Sight;
 use crate::sieve::stamp;
@@ -26,8 +26,10 @@ pub(crate) fn deliver(
     let (Some(channel), Some(value)) = (job.channel, record.value) else { return };
     let stamp = stamp(decision, sight);
     let key = append(&mut outgoing.arena, job.job_id.as_str().as_bytes());
-    let traceparent = append(&mut outgoing.arena, record.traceparent.unwrap_or_default());
-    let tracestate = append(&mut outgoing.arena, record.tracestate.unwrap_or_default());
+    let (traceparent, tracestate) =
+        trace_context(record.traceparent.unwrap_or_default(), record.tracestate.unwrap_or_default());
+    let traceparent = append(&mut outgoing.arena, traceparent);
+    let tracestate = append(&mut outgoing.arena, tracestate);
     let ranges = parts.ranges();
     let count = u32::try_from(ranges.len()).unwrap_or(u32::MAX);
     for (part, places) in (1..).zip(ranges) {

@@ -195,7 +195,7 @@ impl Settings {
         let from_environment = std::env::var_os("TAMIS_CONFIG").map(PathBuf::from);
         let file =
             path.map(Path::to_owned).or(from_environment).unwrap_or_else(|| PathBuf::from("tamis.toml"));
-        let text = std::fs::read_to_string(&file).map_err(|error| {
+        let text = crate::file::read(&file).map_err(|error| {
             let text = match error.kind() {
                 std::io::ErrorKind::NotFound => "no such file; `tamis init` writes one".to_owned(),
                 _ => format!("cannot be read: {error}"),

@@ -6,6 +6,7 @@
 mod checked;
 mod duration;
 mod environment;
+mod file;
 mod problems;
 mod raw;
 mod schema;

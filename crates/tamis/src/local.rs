@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use tamis_bus::embedded::{Embedded, EmbeddedScheduler, EmbeddedTail};
-use tamis_bus::{Blame, Bus as _, Error, Scheduler as _, Tail as _, TailTopic};
+use tamis_bus::{Blame, Bus as _, Error, Scheduler as _, Tail as _, TailRecord, TailTopic};
 use tamis_campaign::Channel;
 use tamis_intake::{Local, LocalAsk, LocalRecord};
 
@@ -20,11 +20,15 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers that are kept open; past it they are opened again when they next read.
 const TAILS_MAX: usize = 64;
 
+/// Bytes of deliveries in an answer: past it what is left waits for the next. A delivery alone may be longer.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+
 /// The log, and the readers that commands have opened.
 pub(crate) struct LocalLog {
     bus: Arc<Embedded>,
     scheduler: EmbeddedScheduler,
     tails: Mutex<HashMap<Name, Arc<Mutex<Reader>>>>,
+    job_bytes_max: usize,
 }
 
 /// A reader's channel and group.
@@ -37,10 +41,10 @@ struct Reader {
 }
 
 impl LocalLog {
-    /// Lends `bus`.
-    pub(crate) fn new(bus: Arc<Embedded>) -> Result<Self, Error> {
+    /// Lends `bus`, and takes jobs of `job_bytes_max` bytes at most, as a broker would.
+    pub(crate) fn new(bus: Arc<Embedded>, job_bytes_max: usize) -> Result<Self, Error> {
         let scheduler = bus.scheduler()?;
-        Ok(Self { bus, scheduler, tails: Mutex::default() })
+        Ok(Self { bus, scheduler, tails: Mutex::default(), job_bytes_max })
     }
 
     fn open(&self, ask: &LocalAsk) -> Result<Reader, Error> {
@@ -65,6 +69,11 @@ impl LocalLog {
 
 impl Local for LocalLog {
     fn submit_jobs(&self, jobs: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
+        if jobs.iter().any(|(_, value)| value.len() > self.job_bytes_max) {
+            let detail =
+                format!("a job has more than {} bytes (topics.max_message_bytes)", self.job_bytes_max);
+            return Err(Error::new("write jobs", Blame::Configuration, detail));
+        }
         let (told, answers) = mpsc::channel();
         let count = jobs.len();
         for (job_id, value) in jobs {
@@ -86,22 +95,20 @@ impl Local for LocalLog {
         if reader.loose {
             *reader = self.open(ask)?;
         }
-        let mut records = Vec::new();
-        reader.tail.poll(ask.wait, ask.max, &mut |record| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            records.push(LocalRecord {
-                partition: record.partition,
-                offset: record.offset,
-                timestamp_ms: record.timestamp_ms,
-                key: text(record.key),
-                value: record.value.to_vec(),
-                headers: record
-                    .headers
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), text(value)))
-                    .collect(),
-            });
-        })?;
+        // Also when a later one of the reads below fails: what an earlier one brought is handed to nobody then.
+        reader.loose = true;
+        let (mut records, mut bytes, mut wait) = (Vec::new(), 0, ask.wait);
+        // One by one, so that only one passes the limit.
+        while records.len() < ask.max && bytes < ANSWER_BYTES_MAX {
+            let came = reader.tail.poll(wait, 1, &mut |record| {
+                bytes += record.value.len();
+                records.push(owned(&record));
+            })?;
+            if came == 0 {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
         reader.loose = !records.is_empty();
         Ok(records)
     }
@@ -116,6 +123,19 @@ impl Local for LocalLog {
     }
 }
 
+fn owned(record: &TailRecord<'_>) -> LocalRecord {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers = record.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+    LocalRecord {
+        partition: record.partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        key: text(record.key),
+        value: record.value.to_vec(),
+        headers: headers.collect(),
+    }
+}
+
 /// A token of 256 random bits, for commands on this machine.
 pub(crate) fn token() -> Outcome<String> {
     let mut bytes = [0; 32];
@@ -123,4 +143,67 @@ pub(crate) fn token() -> Outcome<String> {
         .and_then(|mut file| file.read_exact(&mut bytes))
         .or_exit(ExitCode::Failed, "get random bytes for a token")?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tamis_bus::embedded::Config;
+    use tamis_bus::{Ledger as _, OutRecord, OutTopic, Outgoing};
+
+    fn ask(max: usize) -> LocalAsk {
+        let wait = Duration::from_millis(10);
+        LocalAsk { channel: Channel::Sms, group: "g".to_owned(), from_beginning: true, max, wait }
+    }
+
+    /// Guarantees: a job is taken up to the greatest message, and one byte more is refused, as a broker refuses it.
+    /// Fails when: the size is not looked at.
+    #[test]
+    fn a_job_past_the_greatest_message_is_not_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let log =
+            LocalLog::new(Embedded::open(dir.path(), Config::default()).expect("a log"), 100).expect("lent");
+        let send = |size: usize| log.submit_jobs(vec![("j".to_owned(), vec![0; size])]);
+        assert!(send(100).is_ok());
+        let refused = send(101).expect_err("it is too long");
+        assert!(matches!(refused.blame(), Blame::Configuration) && refused.to_string().contains("100 bytes"));
+    }
+
+    /// Guarantees: an answer ends after the delivery that passes its limit, however many were asked for, and the next one
+    /// goes on behind it.
+    /// Fails when: as many as were asked for are read at once: a thousand deliveries of 16 MiB.
+    #[test]
+    fn an_answer_holds_some_deliveries_not_all_of_them() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let bus = Embedded::open(dir.path(), Config::default()).expect("a log");
+        deliver(&bus, 7, 10 << 20);
+        let log = LocalLog::new(bus, 100).expect("lent");
+        let offsets = |records: Vec<LocalRecord>| records.iter().map(|one| one.offset).collect::<Vec<_>>();
+        assert_eq!(offsets(log.poll(&ask(100)).expect("read")), [0, 1, 2, 3]);
+        assert_eq!(offsets(log.poll(&ask(2)).expect("read")), [0, 1], "nothing was committed");
+        log.commit(Channel::Sms, "g").expect("committed");
+        assert_eq!(offsets(log.poll(&ask(100)).expect("read")), [2, 3, 4, 5]);
+    }
+
+    /// Writes deliveries as the line does.
+    fn deliver(bus: &Arc<Embedded>, count: usize, size: usize) {
+        let mut outgoing = Outgoing::default();
+        outgoing.arena.resize(size, 0);
+        for offset in 0..count {
+            outgoing.records.push(OutRecord {
+                topic: OutTopic::Deliveries(Channel::Sms),
+                partition: 0,
+                offset: offset as i64,
+                part: 0,
+                key: 0..1,
+                value: 0..size,
+                traceparent: 0..0,
+                tracestate: 0..0,
+            });
+        }
+        let (_jobs, mut ledger) = bus.join(0).expect("a worker");
+        ledger.replace(ACK_TIMEOUT).expect("a writer");
+        ledger.append(&outgoing).expect("taken");
+        ledger.commit(ACK_TIMEOUT).expect("committed");
+    }
 }

@@ -5,7 +5,9 @@ mod commands;
 mod context;
 mod demo;
 mod exit_code;
+mod input;
 mod job_json;
+mod lines;
 mod loaded;
 mod local;
 mod mask;
@@ -14,6 +16,7 @@ mod sender;
 mod service;
 mod serving;
 mod suppressing;
+mod usage;
 
 use clap::Parser as _;
 
@@ -22,7 +25,10 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => usage::without_values(error).exit(),
+    };
     match cli.run() {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => std::process::ExitCode::SUCCESS,

@@ -3,19 +3,24 @@
 /// What stands for what is hidden: always as many, so that the length does not tell.
 const HIDDEN: &str = "•••••";
 
+/// The longest top-level domain that is shown; most people's have two or three letters.
+const TOP_MOST: usize = 6;
+
 /// An address with enough left to recognise its kind, and too little to find the person.
 ///
 /// A phone number keeps its first three digits after `+` (two without) and its last two, if it has at least
-/// nine; an e-mail address keeps the first letter and the top-level domain.
+/// nine; an e-mail address keeps the first letter and the top-level domain, if that is plainly one: what a job brings as
+/// an address may be anything, a name or orders to a terminal too.
 pub(crate) fn address(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() {
         return String::new();
     }
     if let Some((local, domain)) = text.rsplit_once('@') {
-        let first: String =
-            if local.chars().count() > 1 { local.chars().take(1).collect() } else { String::new() };
-        let top = domain.rsplit_once('.').map_or("", |(_, top)| top);
+        let many = local.chars().count() > 1;
+        let first: String = local.chars().take(1).filter(|c| many && c.is_alphanumeric()).collect();
+        let plain = |top: &&str| top.len() <= TOP_MOST && top.bytes().all(|b| b.is_ascii_alphabetic());
+        let top = domain.rsplit_once('.').map(|(_, top)| top).filter(plain).unwrap_or_default();
         return format!("{first}{HIDDEN}@{HIDDEN}.{top}");
     }
     let digits: Vec<char> = text.chars().filter(char::is_ascii_digit).collect();
@@ -49,6 +54,16 @@ mod tests {
         assert_eq!(address("lea.martin@martin-lea.fr"), "l•••••@•••••.fr");
         assert_eq!(address("l@martin.fr"), "•••••@•••••.fr");
         assert_eq!(address("l@localhost"), "•••••@•••••.");
+    }
+
+    /// Guarantees: what stands where an address belongs, and is none, is not shown by way of its mask.
+    /// Fails when: whatever follows the last dot is taken for a top-level domain.
+    #[test]
+    fn what_is_no_address_is_not_shown_by_its_mask() {
+        for text in ["x@y.0639981234", "x@y.Camille Exemple", "x@y.\u{1b}]0;x\u{7}", "x@y.exemple-camille"] {
+            assert_eq!(address(text), "•••••@•••••.", "{text}");
+        }
+        assert_eq!(address("\u{1b}x@y.fr"), "•••••@•••••.fr");
     }
 
     #[test]

@@ -247,3 +247,50 @@ fn an_api_key_is_shown_once_and_can_be_revoked() {
     done(house.path(), &["keys", "api", "revoke", id], "");
     refused(house.path(), &["keys", "api", "revoke", "nobody"], "", 3);
 }
+
+/// Guarantees: a line that is too long, or no text, is told by its number and the others are sent; an opt-out's evidence is
+/// held to the API's rule; nothing of any of it is repeated.
+/// Fails when: lines are read with `BufRead::lines`, or the command writes evidence unseen where no service does it.
+#[test]
+fn what_is_read_from_files_is_bounded_and_not_repeated() {
+    let dir = house();
+    let file = dir.path().join("tamis.toml");
+    let text = fs::read_to_string(&file).expect("settings");
+    let small = text.replace("max_message_bytes = 16777216", "max_message_bytes = 65536");
+    assert_ne!(small, text, "the template says the largest message");
+    fs::write(&file, small).expect("settings");
+    let job = done(dir.path(), &["jobs", "example"], "");
+    let long = job.trim().replace("Bonjour ! STOP au 36200", &"+33639981234 ".repeat(30_000));
+    let large = job.trim().replace("Bonjour ! STOP au 36200", &"+33639981234 ".repeat(6_000));
+    let lines = [
+        job.trim().as_bytes(),
+        long.as_bytes(),
+        b"camille@example.org \xff",
+        large.as_bytes(),
+        job.trim().as_bytes(),
+    ];
+    fs::write(dir.path().join("jobs.ndjson"), lines.join(&b'\n')).expect("jobs");
+    let output = run(dir.path(), &["jobs", "send", "jobs.ndjson"], "");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "sent 2, refused 3\n");
+    assert!(
+        told.contains("line 2: longer than 262144 bytes\nline 3: not UTF-8\nline 4: the job has "),
+        "{told}"
+    );
+
+    fn add<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["suppress", "add", "--tenant", "acme", "--channel", "sms", "--reason", "objected"], more].concat()
+    }
+    let told2 = refused(dir.path(), &add(&["--evidence", "camille@example.org"]), "0639981234", 2);
+    assert!(told2.contains("--evidence must be 256 printable characters"), "{told2}");
+    let stdin = format!("0639981234\n{}\n0639981235\n", "camille@example.org".repeat(10_000));
+    let told3 = refused(dir.path(), &add(&[]), &stdin, 3);
+    assert!(told3.contains("line 2: LINE_TOO_LONG"), "{told3}");
+    let told4 = refused(dir.path(), &add(&["+33639981234"]), "", 3);
+    let told5 = refused(dir.path(), &["explain"], &" ".repeat((1 << 20) + 1), 3);
+    assert!(told5.contains("more than 1048576 bytes"), "{told5}");
+    for told in [told, told2, told3, told4, told5] {
+        assert!(!told.contains("39981234") && !told.contains("camille"), "{told}");
+    }
+}

@@ -10,7 +10,9 @@ mod outcome;
 mod put;
 mod recipient;
 pub mod record;
+mod redacted;
 mod splice;
+mod trace;
 
 pub use dead_letter::{DeadLetter, DeadLetterCode, Unreadable, xxh3};
 pub use decided::{DamagedOutcomes, Decided, decided};
@@ -20,6 +22,7 @@ pub use prost::Message;
 pub use put::Packed;
 pub use recipient::{Malformed, RecipientView};
 pub use splice::{PartTooLarge, Parts, Stamp, splice};
+pub use trace::trace_context;
 
 /// The published messages, as prost makes them from `proto/`. For tools and tests: the line itself works on views.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

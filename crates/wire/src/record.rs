@@ -125,6 +125,16 @@ pub enum Unreadable {
     KeyMismatch,
 }
 
+/// Greatest length of `evidence`, in characters: an id, not a document.
+pub const EVIDENCE_MOST: usize = 256;
+
+/// Whether a text may be kept as `evidence`: short, printable, and no e-mail address. It goes into a log that is kept for
+/// years, so whoever writes a record asks this first.
+#[must_use]
+pub fn is_evidence(text: &str) -> bool {
+    text.chars().count() <= EVIDENCE_MOST && !text.chars().any(|c| c.is_control() || c == '@')
+}
+
 const CONTROL: u8 = 0;
 const VERSION: u8 = 1;
 const HEARTBEAT: u8 = 1;

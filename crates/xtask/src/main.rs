@@ -1,10 +1,12 @@
-//! `cargo xtask`: test, lint, bench, kafka, tidy, soak.
+//! `cargo xtask`: test, lint, bench, kafka, careful, tidy, soak.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod careful;
 mod kafka;
 mod lint;
+mod nightly;
 mod tests;
 mod tidy;
 mod tools;
@@ -21,6 +23,7 @@ cargo xtask <command>
   kafka up [--tmpfs] [--port N] [--heap-mb N] [--hours N]
                           starts a broker that stays, 8 hours at most; its address is the last line
   kafka down              ends it and removes its data
+  careful                 the filter and the decoders under Miri and cargo careful; needs nightly
   tidy                    the house rules alone
   soak [minutes]          the promises of the whole, over and over (10 minutes)";
 
@@ -43,6 +46,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["soak"] => tests::soak(10),
         ["soak", minutes] => tests::soak(minutes.parse()?),
         ["lint"] => lint::lint(),
+        ["careful"] => careful::careful(),
         ["tidy"] => tidy::tidy(),
         ["bench", name, rest @ ..] => bench::bench(name, rest),
         ["kafka", "up", options @ ..] => kafka::up(options),

@@ -1,6 +1,7 @@
 //! Every test, a little fuzzing, one line that sums up.
 
-use crate::tools::{cargo, command, from_crates, from_debian, java, root, runs, tools};
+use crate::nightly;
+use crate::tools::{cargo, from_crates, from_debian, java, root, runs};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -91,22 +92,11 @@ fn fuzz() -> Result<Count> {
         println!("fuzz: skipped, there are no targets");
         return Ok(count);
     };
-    let nightly = |arguments: &[&str]| {
-        let mut nightly = command("rustup", &[&["run", "nightly", "cargo"], arguments].concat());
-        // Set by the cargo that runs this, for its own toolchain.
-        nightly.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC");
-        nightly
-    };
-    if !nightly(&["--version"]).output().is_ok_and(|output| output.status.success()) {
+    if !nightly::is_there() {
         println!("fuzz: skipped, there is no nightly toolchain");
         return Ok(count);
     }
     let program = from_crates("cargo-fuzz", CARGO_FUZZ)?;
-    let mut path = std::ffi::OsString::from(tools().join("bin"));
-    if let Some(rest) = std::env::var_os("PATH") {
-        path.push(":");
-        path.push(rest);
-    }
     let mut targets: Vec<String> = folder
         .flatten()
         .filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
@@ -117,7 +107,7 @@ fn fuzz() -> Result<Count> {
         let run =
             ["fuzz", "run", "--sanitizer=none", &target, "--", &limit, "-rss_limit_mb=2048", "-verbosity=0"];
         println!("fuzz: {target}, {FUZZ_SECONDS} s ({})", program.display());
-        if runs(nightly(&run).env("PATH", &path))? {
+        if runs(&mut nightly::command(&run))? {
             count.passed += 1;
         } else {
             println!("fuzz: {target} FAILED");

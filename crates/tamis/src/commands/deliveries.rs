@@ -79,9 +79,14 @@ impl Deliveries {
     }
 }
 
+/// The text without control characters: what a job says must give no orders to a terminal. (JSON escapes them.)
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A delivery in a few lines, from its JSON: so that both show the same.
 fn in_words(shown: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let stamp = &shown["stamp"];
     let recipients = shown["recipients"].as_array().map_or(&[][..], Vec::as_slice);
     let mut lines = format!(
@@ -105,4 +110,20 @@ fn in_words(shown: &Value) -> String {
         lines.push_str(&parts.join("  "));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: a delivery shown with --reveal gives no orders to a terminal.
+    /// Fails when: its texts are printed as they are.
+    #[test]
+    fn a_delivery_in_words_has_no_control_characters() {
+        let one = serde_json::json!({ "address": "a\u{1b}]0;owned\u{7}", "contact": "b\r\nc" });
+        let shown = serde_json::json!({ "job_id": "j\u{9b}", "recipients": [one] });
+        let words = in_words(&shown);
+        assert!(!words.replace('\n', "").contains(char::is_control), "{words:?}");
+        assert_eq!(words.lines().count(), 2, "{words:?}");
+    }
 }

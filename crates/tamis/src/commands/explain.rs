@@ -67,9 +67,14 @@ fn read() -> Outcome<SendJob> {
     let refuse = |text: String| Failure::say(ExitCode::Refused, text);
     let mut text = String::new();
     std::io::stdin()
-        .take(INPUT_BYTES_MAX)
+        .take(INPUT_BYTES_MAX + 1)
         .read_to_string(&mut text)
         .or_exit(ExitCode::Refused, "read stdin")?;
+    if text.len() as u64 > INPUT_BYTES_MAX {
+        return Err(refuse(format!(
+            "stdin: more than {INPUT_BYTES_MAX} bytes: one job's header and one recipient"
+        )));
+    }
     let mut value: Value = serde_json::from_str(&text)
         .map_err(|error| refuse(format!("stdin: not JSON at line {}", error.line())))?;
     let recipient = value["recipient"].take();

@@ -1,8 +1,5 @@
 //! `tamis jobs`: what a campaign scheduler does, from a file.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, stdin};
-
 use serde_json::json;
 use tamis_campaign::Channel;
 use tamis_wire::Message as _;
@@ -10,7 +7,12 @@ use tamis_wire::Message as _;
 use crate::cli::Global;
 use crate::context::{self, Context};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
-use crate::{job_json, output};
+use crate::lines::{Line, Lines};
+use crate::{input, job_json, output};
+
+/// A line's greatest length in bytes, for each byte of the greatest message: base64 and the names of fields make JSON
+/// longer than what it stands for, a recipient about twice.
+const LINE_TIMES: usize = 4;
 
 /// Send jobs, or print one to begin with.
 #[derive(Debug, clap::Args)]
@@ -52,26 +54,21 @@ impl Jobs {
 
 fn send(global: &Global, file: &str) -> Outcome {
     let context = Context::open(global)?;
-    let lines: Box<dyn BufRead> = if file == "-" {
-        Box::new(stdin().lock())
-    } else {
-        Box::new(BufReader::new(File::open(file).or_exit(ExitCode::Refused, format!("open {file}"))?))
-    };
+    let bytes_max = context.settings.topics().max_message_bytes();
+    let lines = Lines::new(input::open(file)?, bytes_max.saturating_mul(LINE_TIMES));
     let sender = context.sender()?;
     let (mut sent, mut refused) = (0_u64, 0_u64);
-    for (at, line) in lines.lines().enumerate() {
-        let line = line.or_exit(ExitCode::Refused, format!("read {file}"))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        match job_json::parse(&line) {
-            Ok(job) => {
-                sender.send(&job.job_id, job.encode_to_vec())?;
+    for line in lines {
+        let (number, line) = line.or_exit(ExitCode::Refused, "read lines")?;
+        match job(&line, bytes_max) {
+            Ok(None) => {}
+            Ok(Some((job_id, value))) => {
+                sender.send(&job_id, value)?;
                 sent += 1;
             }
             Err(bad) => {
                 refused += 1;
-                output::note(format!("line {}: {bad}", at + 1));
+                output::note(format!("line {number}: {bad}"));
             }
         }
     }
@@ -86,6 +83,25 @@ fn send(global: &Global, file: &str) -> Outcome {
     } else {
         Err(Failure::say(ExitCode::Refused, format!("{refused} lines are not jobs; the others were sent")))
     }
+}
+
+/// A line's job, id and bytes; `None` for a blank line. An error says nothing of what stands there.
+fn job(line: &Line, bytes_max: usize) -> Result<Option<(String, Vec<u8>)>, String> {
+    let text = match line {
+        Line::Text(text) if text.trim().is_empty() => return Ok(None),
+        Line::Text(text) => text,
+        Line::TooLong => return Err(format!("longer than {} bytes", bytes_max.saturating_mul(LINE_TIMES))),
+        Line::NotText => return Err("not UTF-8".to_owned()),
+    };
+    let job = job_json::parse(text).map_err(|bad| bad.to_string())?;
+    let value = job.encode_to_vec();
+    if value.len() > bytes_max {
+        return Err(format!(
+            "the job has {} bytes, topics.max_message_bytes is {bytes_max}: send its recipients in several",
+            value.len()
+        ));
+    }
+    Ok(Some((job.job_id, value)))
 }
 
 /// A job that can be sent as it is.
@@ -137,5 +153,18 @@ mod tests {
             assert_eq!(job.channel, channel.number());
             assert!(!job.recipients.is_empty());
         }
+    }
+
+    /// Guarantees: a job of the greatest size is sent, one byte more is refused with both sizes, and neither stops the rest.
+    /// Fails when: the size is left to the log, whose refusal ends the command.
+    #[test]
+    fn a_job_that_is_no_message_is_refused_with_its_size() {
+        let line = Line::Text(example(Channel::Sms).to_string());
+        let size = job(&line, usize::MAX).unwrap().unwrap().1.len();
+        assert!(job(&line, size).unwrap().is_some());
+        let told = job(&line, size - 1).unwrap_err();
+        assert!(told.starts_with(&format!("the job has {size} bytes")), "{told}");
+        assert_eq!(job(&Line::TooLong, 1_000), Err("longer than 4000 bytes".to_owned()));
+        assert_eq!(job(&Line::Text(" ".to_owned()), 1_000), Ok(None));
     }
 }

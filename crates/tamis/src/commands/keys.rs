@@ -119,7 +119,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::OpenToOthers { .. } => ExitCode::Unsafe,
-            Error::Malformed(_) | Error::BadOwner | Error::NoSuchKey => ExitCode::Refused,
+            Error::Malformed(_) | Error::Full(_) | Error::BadOwner | Error::NoSuchKey => ExitCode::Refused,
             Error::Random(_) | Error::Io { .. } => ExitCode::Failed,
         };
         Self::new(code, error)

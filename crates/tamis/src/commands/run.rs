@@ -82,7 +82,10 @@ impl Run {
                 house.live(bus, None)
             }
             Opened::Embedded(bus) => {
-                let local: Arc<dyn Local> = Arc::new(LocalLog::new(bus.clone())?);
+                let local: Arc<dyn Local> = Arc::new(LocalLog::new(
+                    bus.clone(),
+                    house.context.settings.topics().max_message_bytes(),
+                )?);
                 house.live(bus, Some(local))
             }
         }

@@ -1,21 +1,23 @@
 //! `tamis suppress`: opt-outs recorded and lifted by an operator, under the same rules as through the API.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, stdin};
-
 use serde_json::json;
 use tamis_campaign::{Channel, Reason, is_identifier};
+use tamis_wire::record::{EVIDENCE_MOST, is_evidence};
 
 use crate::cli::Global;
 use crate::context::{self, Context, Log};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
+use crate::input;
 use crate::job_json::names;
+use crate::lines::{Line, Lines};
 use crate::loaded::Loaded;
 use crate::output;
 use crate::suppressing::{Ask, Reach, Rows, write};
 
 /// Rows of one call: the limit of the API (contract, section 6).
 const ROWS_MAX: usize = 10_000;
+/// A line is an address: a postal one in JSON has some hundred bytes.
+const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Record or lift opt-outs.
 #[derive(Debug, clap::Args)]
@@ -112,13 +114,7 @@ impl Suppress {
         let ask = args.ask(lift)?;
         let context = Context::open(global)?;
         let subjects = context.subjects()?;
-        let lines: Box<dyn BufRead> = if args.file == "-" {
-            Box::new(stdin().lock())
-        } else {
-            Box::new(BufReader::new(
-                File::open(&args.file).or_exit(ExitCode::Refused, format!("open {}", args.file))?,
-            ))
-        };
+        let lines = Lines::new(input::open(&args.file)?, LINE_BYTES_MAX);
         let mut total = Total { accepted: 0, rejected: Vec::new() };
         match context.log()? {
             Log::Service(service) => total.take(lines, |rows| service.suppress(&ask, rows))?,
@@ -163,6 +159,15 @@ impl Args {
                 "an erased or blocked record is lifted only with --reason-text, which says why",
             ));
         }
+        for (name, text) in
+            [("--evidence", Some(&self.evidence)), ("--reason-text", self.reason_text.as_ref())]
+        {
+            if text.is_some_and(|text| !is_evidence(text)) {
+                return usage(&format!(
+                    "{name} must be {EVIDENCE_MOST} printable characters at most, and no @: it is never an address"
+                ));
+            }
+        }
         if self.expires_at_ms != 0 && self.expires_at_ms <= context::now_ms() {
             return Err(Failure::say(ExitCode::Refused, "--expires-at-ms is in the past (EXPIRED)"));
         }
@@ -190,14 +195,17 @@ impl Total {
     /// Reads lines and has them written, some thousands at a time.
     fn take(
         &mut self,
-        lines: Box<dyn BufRead>,
+        lines: Lines<input::Input>,
         mut write: impl FnMut(&Rows) -> Outcome<Vec<(usize, String)>>,
     ) -> Outcome {
         let mut rows = Rows::default();
-        for (at, line) in lines.lines().enumerate() {
-            let line = line.or_exit(ExitCode::Refused, "read lines")?;
-            if !line.trim().is_empty() {
-                rows.push(at + 1, line.trim());
+        for line in lines {
+            let (number, line) = line.or_exit(ExitCode::Refused, "read lines")?;
+            match line {
+                Line::Text(text) if text.trim().is_empty() => {}
+                Line::Text(text) => rows.push(number, text.trim()),
+                Line::TooLong => self.rejected.push((number, "LINE_TOO_LONG".to_owned())),
+                Line::NotText => self.rejected.push((number, "NOT_UTF8".to_owned())),
             }
             if rows.len() == ROWS_MAX {
                 self.add(&rows, write(&rows)?);

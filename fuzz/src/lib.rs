@@ -1,0 +1,95 @@
+//! The parsers of the API and of the command, for fuzzing.
+//!
+//! Their sources are taken in by path, not their crates: those would bring librdkafka and OpenSSL, whose C would be
+//! compiled anew for every fuzz build. What is fuzzed is the code that ships, to the byte.
+
+// Each source is used in part.
+#![allow(dead_code, unreachable_pub, unused_imports, clippy::all)]
+
+#[path = "../../crates/intake/src/answer.rs"]
+mod answer;
+#[path = "../../crates/intake/src/ask.rs"]
+mod ask;
+#[path = "../../crates/tamis/src/job_json.rs"]
+mod job_json;
+#[path = "../../crates/intake/src/keys.rs"]
+mod keys;
+#[path = "../../crates/tamis/src/lines.rs"]
+mod lines;
+#[path = "../../crates/tamis/src/mask.rs"]
+mod mask;
+#[path = "../../crates/intake/src/rows.rs"]
+mod rows;
+#[path = "../../crates/intake/src/shape.rs"]
+mod shape;
+
+/// Of intake's `access` only what the parsers see: who calls.
+mod access {
+    pub(crate) struct Caller {
+        pub(crate) owner: crate::keys::Owner,
+    }
+}
+
+use access::Caller;
+use keys::Owner;
+use tamis_subject::Subjects;
+use tamis_wire::proto::campaign::v1::{Delivery, SendJob};
+
+/// The wall clock, Unix ms: as in intake.
+fn now_ms() -> tamis_campaign::UnixMs {
+    0
+}
+
+/// A body of `/v1/suppressions`, `…/lift` or `…/lookup`, by `door`, in the name of a caller: how many rows it has and how
+/// many of them are somebody, or the words that it is refused with.
+pub fn ask(body: &[u8], door: u8, caller: u8, subjects: &Subjects) -> Result<(usize, usize), String> {
+    let owner = match caller % 3 {
+        0 => Owner::Tenant("acme".to_owned()),
+        1 => Owner::Gateway("sms-paris".to_owned()),
+        _ => Owner::Operator,
+    };
+    let caller = Caller { owner };
+    let told = |refusal: answer::Refusal| format!("{refusal:?}");
+    let count = |rows: &rows::Rows, tenant: Option<tamis_campaign::Tenant<'_>>| {
+        let all: Vec<_> = rows.subjects(subjects, tenant).collect();
+        (all.len(), all.iter().filter(|row| row.subject.is_ok()).count())
+    };
+    match door % 3 {
+        0 | 1 => {
+            let door = if door % 3 == 0 { ask::Door::Add } else { ask::Door::Lift };
+            let ask = ask::Ask::read(body, door, &caller).map_err(told)?;
+            assert!(!ask.evidence.contains('@'), "evidence is never an address");
+            Ok(count(&ask.rows, ask.tenant()))
+        }
+        _ => {
+            let ask = ask::LookUp::read(body, &caller).map_err(told)?;
+            Ok(count(&ask.rows, tamis_campaign::Tenant::parse(&ask.tenant).ok()))
+        }
+    }
+}
+
+/// How many keys a keys file's text has; `None` when it is not one.
+pub fn keys(text: &str) -> Option<usize> {
+    keys::parse(text).map(|keys| keys.len())
+}
+
+/// A line of `jobs send` as a job, or the words that it is refused with.
+pub fn job(line: &str) -> Result<SendJob, String> {
+    job_json::parse(line).map_err(|bad| bad.to_string())
+}
+
+/// A delivery as `deliveries tail` shows it.
+pub fn shown(delivery: &Delivery, reveal: bool) -> String {
+    job_json::delivery(delivery, reveal).to_string()
+}
+
+/// A file's lines: `None` for one that is too long, or is no text.
+pub fn lines(bytes: &[u8], bytes_max: usize, buffer: usize) -> Vec<(usize, Option<String>)> {
+    let from = std::io::BufReader::with_capacity(buffer, bytes);
+    let read = lines::Lines::new(from, bytes_max).map(|line| line.expect("memory can be read"));
+    read.map(|(number, line)| match line {
+        lines::Line::Text(text) => (number, Some(text)),
+        lines::Line::TooLong | lines::Line::NotText => (number, None),
+    })
+    .collect()
+}
