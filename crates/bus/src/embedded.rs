@@ -39,6 +39,7 @@ mod core;
 mod headers;
 mod jobs;
 mod ledger;
+mod purger;
 mod record;
 mod suppressions;
 mod tail;
@@ -56,6 +57,7 @@ use crate::{Blame, Bus, Error, TailTopic};
 
 pub use self::jobs::{EmbeddedBatch, EmbeddedJobs};
 pub use self::ledger::EmbeddedLedger;
+pub use self::purger::EmbeddedPurger;
 pub use self::suppressions::{EmbeddedEndOffsets, EmbeddedFollower};
 pub use self::tail::EmbeddedTail;
 pub use self::writer::{EmbeddedRecorder, EmbeddedScheduler};
@@ -133,6 +135,7 @@ impl Bus for Embedded {
     type Recorder = EmbeddedRecorder;
     type Scheduler = EmbeddedScheduler;
     type Tail = EmbeddedTail;
+    type Purger = EmbeddedPurger;
 
     fn join(&self, worker: u16) -> Result<(EmbeddedJobs, EmbeddedLedger), Error> {
         let workers = self.core.config.workers;
@@ -169,5 +172,9 @@ impl Bus for Embedded {
             TailTopic::DeadLetters => Topic::DeadLetters,
         };
         EmbeddedTail::open(Arc::clone(&self.core), topic, group, from_beginning)
+    }
+
+    fn purger(&self) -> Result<EmbeddedPurger, Error> {
+        Ok(EmbeddedPurger::new(Arc::clone(&self.core)))
     }
 }

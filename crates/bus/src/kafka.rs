@@ -9,6 +9,7 @@ mod follower;
 mod headers;
 mod jobs;
 mod ledger;
+mod purger;
 mod tail;
 pub mod topics;
 mod writers;
@@ -18,10 +19,11 @@ pub use end_offsets::KafkaEndOffsets;
 pub use follower::KafkaFollower;
 pub use jobs::{KafkaBatch, KafkaJobs};
 pub use ledger::KafkaLedger;
+pub use purger::KafkaPurger;
 pub use tail::KafkaTail;
 pub use writers::{KafkaRecorder, KafkaScheduler};
 
-use crate::{Bus, Error, OutTopic, TailTopic, deliveries_noun, topic_name};
+use crate::{Bus, ContentTopic, Error, OutTopic, TailTopic, deliveries_noun, topic_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -120,6 +122,13 @@ impl Names {
         }
     }
 
+    fn content(&self, topic: ContentTopic) -> &str {
+        match topic {
+            ContentTopic::Jobs => &self.jobs,
+            ContentTopic::Deliveries(channel) => self.deliveries(channel),
+        }
+    }
+
     fn tail(&self, topic: TailTopic) -> &str {
         match topic {
             TailTopic::Deliveries(channel) => self.deliveries(channel),
@@ -182,6 +191,7 @@ impl Bus for Kafka {
     type Recorder = KafkaRecorder;
     type Scheduler = KafkaScheduler;
     type Tail = KafkaTail;
+    type Purger = KafkaPurger;
 
     fn join(&self, worker: u16) -> Result<(KafkaJobs, KafkaLedger), Error> {
         let jobs = KafkaJobs::join(&self.config, &self.names.jobs)?;
@@ -207,5 +217,9 @@ impl Bus for Kafka {
 
     fn tail(&self, topic: TailTopic, group: &str, from_beginning: bool) -> Result<KafkaTail, Error> {
         KafkaTail::open(&self.config, self.names.tail(topic), group, from_beginning)
+    }
+
+    fn purger(&self) -> Result<KafkaPurger, Error> {
+        Ok(KafkaPurger::new(&self.config, &self.names))
     }
 }

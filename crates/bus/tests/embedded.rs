@@ -87,6 +87,24 @@ fn results_carry_their_source_as_id() {
 }
 
 #[test]
+fn jobs_can_be_deleted_up_to_what_the_router_has_committed() {
+    let (bus, _dir) = fresh();
+    suite::purging::jobs_can_be_deleted_up_to_what_the_router_has_committed(&*bus);
+}
+
+#[test]
+fn deliveries_can_be_deleted_up_to_what_a_group_has_committed() {
+    let (bus, _dir) = fresh();
+    suite::purging::deliveries_can_be_deleted_up_to_what_a_group_has_committed(&*bus);
+}
+
+#[test]
+fn a_look_at_an_empty_topic_takes_no_time() {
+    let (bus, _dir) = fresh();
+    suite::purging::a_look_at_an_empty_topic_takes_no_time(&*bus);
+}
+
+#[test]
 fn a_second_open_is_refused_and_says_why() {
     let (_bus, dir) = fresh();
     let error = Embedded::open(dir.path(), config()).err().expect("refused");

@@ -14,6 +14,7 @@ mod group;
 mod holding;
 mod line;
 mod produce;
+pub mod purge;
 mod read;
 mod service;
 mod sieve;
@@ -40,6 +41,8 @@ pub struct Options {
     pub max_message_bytes: usize,
     /// Full name of the topic that is read, for dead letters.
     pub jobs_topic: String,
+    /// What is deleted once it was read.
+    pub purge: purge::Options,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             freshness_max_ms: 5_000,
             max_message_bytes: 16 << 20,
             jobs_topic: "tamis.send-jobs.v1".to_owned(),
+            purge: purge::Options::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use tamis_bus::embedded::{self, Embedded};
 use tamis_bus::kafka::{self, Kafka};
 use tamis_bus::{Bus, Tail, TailTopic, topic_name};
 use tamis_campaign::{Channel, UnixMs};
-use tamis_pipeline::Options;
+use tamis_pipeline::{Options, purge};
 use tamis_settings::{BusKind, Settings};
 use tamis_subject::{Key, Subjects};
 
@@ -130,6 +130,11 @@ impl Context {
             freshness_max_ms: router.freshness_max_ms(),
             max_message_bytes: self.settings.topics().max_message_bytes(),
             jobs_topic: topic_name(self.settings.bus().prefix(), "send-jobs"),
+            purge: purge::Options {
+                enabled: self.settings.purge().enabled(),
+                readers: self.settings.purge().readers().clone(),
+                content_max_age: router.content_max_age(),
+            },
         }
     }
 

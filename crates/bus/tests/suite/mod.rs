@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
+pub mod purging;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
