@@ -42,6 +42,17 @@ impl Service {
     /// Starts `tamis run` with this configuration; not yet ready.
     #[must_use]
     pub fn start(config: &Path, admin: SocketAddr, api: SocketAddr) -> Self {
+        Self::start_with(config, admin, api, &[])
+    }
+
+    /// The same, with more in its environment.
+    #[must_use]
+    pub fn start_with(
+        config: &Path,
+        admin: SocketAddr,
+        api: SocketAddr,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log_path = config.with_extension("log");
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -52,6 +63,7 @@ impl Service {
             .arg("run")
             .arg("--config")
             .arg(config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -76,6 +88,12 @@ impl Service {
     pub fn metric(&self, name: &str) -> Option<f64> {
         let text = get(self.admin, "/metrics")?;
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL.
@@ -116,9 +134,26 @@ impl Drop for Service {
 /// A plain HTTP GET; `None` when nobody answers.
 #[must_use]
 pub fn get(address: SocketAddr, path: &str) -> Option<String> {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+}
+
+/// A plain HTTP POST of JSON; `None` when nobody answers.
+#[must_use]
+pub fn post(address: SocketAddr, path: &str, json: &str) -> Option<String> {
+    let length = json.len();
+    ask(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{json}"
+        ),
+    )
+}
+
+fn ask(address: SocketAddr, question: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(3))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    stream.write_all(question.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)

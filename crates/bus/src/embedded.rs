@@ -31,9 +31,10 @@
 //!
 //! # What deleting means here
 //!
-//! A deleted record can't be read by any call from the moment its transaction is committed. Its bytes stay in
-//! freed pages of the file until another write takes those pages; nothing here overwrites them on purpose. Who
-//! reads the raw file may find them: keep the directory on an encrypted disk.
+//! A deleted record can't be read by any call from the moment its transaction is committed. Its bytes stay in freed
+//! pages of the file until those are taken again: by the next writes, or once a minute, and when the log is closed, by
+//! filler that takes every free page (`scrub`). What the disk under the file keeps of overwritten blocks is beyond any
+//! program: keep the directory on an encrypted disk.
 
 mod core;
 mod headers;
@@ -41,6 +42,7 @@ mod jobs;
 mod ledger;
 mod purger;
 mod record;
+mod scrub;
 mod suppressions;
 mod tail;
 mod writer;

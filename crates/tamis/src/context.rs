@@ -15,6 +15,7 @@ use tamis_subject::{Key, Subjects};
 use crate::cli::Global;
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::job_json::names;
+use crate::private;
 use crate::sender::Sender;
 use crate::service::Service;
 
@@ -117,7 +118,9 @@ impl Context {
     pub(crate) fn subjects(&self) -> Outcome<Subjects> {
         let identity = self.settings.identity();
         let key = Key::read(identity.key_file()).map_err(|error| Failure::new(ExitCode::Unsafe, error))?;
-        Ok(Subjects::new(&key, identity.default_region()))
+        let subjects = Subjects::new(&key, identity.default_region());
+        private::lock_key(&subjects);
+        Ok(subjects)
     }
 
     /// How the line works, with `workers` workers.

@@ -10,6 +10,7 @@ mod loaded;
 mod local;
 mod mask;
 mod output;
+mod private;
 mod sender;
 mod service;
 mod serving;
@@ -22,6 +23,7 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    private::close();
     let cli = cli::Cli::parse();
     match cli.run() {
         Ok(()) => std::process::ExitCode::SUCCESS,
