@@ -29,7 +29,7 @@ impl Aviary {
         println!("seed {seed}");
         let mut dice = Dice::new(seed);
         let letters = b"abcdefghijkmnpqrstuvwxyz23456789";
-        let mut canary = |dice: &mut Dice, kind: &str| {
+        let canary = |dice: &mut Dice, kind: &str| {
             let random = (0..16).map(|_| char::from(letters[dice.roll(letters.len() as u64) as usize]));
             random.chain(kind.chars()).collect::<String>()
         };

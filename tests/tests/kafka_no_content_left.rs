@@ -215,7 +215,9 @@ fn nothing_that_was_read_is_left_anywhere() {
     let committed = Instant::now();
     let mut purger = bus.purger().expect("a purger");
     suite::wait("content topics are empty", || is_empty(&mut purger));
-    println!("unreadable {:?} after the commit", committed.elapsed());
+    let asked = Instant::now();
+    assert!(is_empty(&mut purger), "and stay so");
+    println!("unreadable {:?} after the commit; asking takes {:?}", committed.elapsed(), asked.elapsed());
     let readable = search_readable(&broker.bootstrap(), &searcher);
     assert!(readable.is_empty(), "readable through Kafka:{}", told(&readable));
     let waiting = searcher.search_folder(&kafka_dir.join("data"));

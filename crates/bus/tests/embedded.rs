@@ -12,7 +12,8 @@ use std::time::Duration;
 use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
 use tamis_bus::embedded::{Config, Embedded};
 use tamis_bus::{
-    Blame, Bus, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, ReadLimits, Recorder, Tail, TailTopic,
+    Blame, Bus, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, ReadLimits, Recorder, Scheduler, Tail,
+    TailTopic,
 };
 use tamis_campaign::Channel;
 use tempfile::{TempDir, tempdir};

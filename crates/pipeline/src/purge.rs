@@ -238,3 +238,6 @@ fn channel(topic: ContentTopic) -> Option<Channel> {
         ContentTopic::Deliveries(channel) => Some(channel),
     }
 }
+
+#[cfg(test)]
+mod tests;
