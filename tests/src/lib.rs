@@ -7,6 +7,8 @@
     reason = "in tests a panic is how a promise is seen broken, and a seed is printed to play it again"
 )]
 
+pub mod aviary;
+pub mod canary;
 pub mod embedded;
 pub mod hostile;
 pub mod kafka;

@@ -31,16 +31,19 @@
 //!
 //! # What deleting means here
 //!
-//! A deleted record can't be read by any call from the moment its transaction is committed. Its bytes stay in
-//! freed pages of the file until another write takes those pages; nothing here overwrites them on purpose. Who
-//! reads the raw file may find them: keep the directory on an encrypted disk.
+//! A deleted record can't be read by any call from the moment its transaction is committed. Its bytes stay in freed
+//! pages of the file until those are taken again: by the next writes, or once a minute, and when the log is closed, by
+//! filler that takes every free page (`scrub`). What the disk under the file keeps of overwritten blocks is beyond any
+//! program: keep the directory on an encrypted disk.
 
 mod core;
 mod headers;
 mod history;
 mod jobs;
 mod ledger;
+mod purger;
 mod record;
+mod scrub;
 mod suppressions;
 mod tail;
 mod writer;
@@ -58,6 +61,7 @@ use crate::{Blame, Bus, Error, TailTopic};
 pub use self::history::EmbeddedHistory;
 pub use self::jobs::{EmbeddedBatch, EmbeddedJobs};
 pub use self::ledger::EmbeddedLedger;
+pub use self::purger::EmbeddedPurger;
 pub use self::suppressions::{EmbeddedEndOffsets, EmbeddedFollower};
 pub use self::tail::EmbeddedTail;
 pub use self::writer::{EmbeddedRecorder, EmbeddedScheduler};
@@ -136,6 +140,7 @@ impl Bus for Embedded {
     type Scheduler = EmbeddedScheduler;
     type Tail = EmbeddedTail;
     type History = EmbeddedHistory;
+    type Purger = EmbeddedPurger;
 
     fn join(&self, worker: u16) -> Result<(EmbeddedJobs, EmbeddedLedger), Error> {
         let workers = self.core.config.workers;
@@ -176,5 +181,9 @@ impl Bus for Embedded {
 
     fn history(&self) -> Result<EmbeddedHistory, Error> {
         Ok(EmbeddedHistory::new(Arc::clone(&self.core)))
+    }
+
+    fn purger(&self) -> Result<EmbeddedPurger, Error> {
+        Ok(EmbeddedPurger::new(Arc::clone(&self.core)))
     }
 }

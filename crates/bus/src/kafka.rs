@@ -10,6 +10,7 @@ mod headers;
 mod history;
 mod jobs;
 mod ledger;
+mod purger;
 mod tail;
 pub mod topics;
 mod writers;
@@ -20,10 +21,11 @@ pub use follower::KafkaFollower;
 pub use history::KafkaHistory;
 pub use jobs::{KafkaBatch, KafkaJobs};
 pub use ledger::KafkaLedger;
+pub use purger::KafkaPurger;
 pub use tail::KafkaTail;
 pub use writers::{KafkaRecorder, KafkaScheduler};
 
-use crate::{Bus, Error, OutTopic, TailTopic, deliveries_noun, topic_name};
+use crate::{Bus, ContentTopic, Error, OutTopic, TailTopic, deliveries_noun, topic_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -122,6 +124,13 @@ impl Names {
         }
     }
 
+    fn content(&self, topic: ContentTopic) -> &str {
+        match topic {
+            ContentTopic::Jobs => &self.jobs,
+            ContentTopic::Deliveries(channel) => self.deliveries(channel),
+        }
+    }
+
     fn tail(&self, topic: TailTopic) -> &str {
         match topic {
             TailTopic::Deliveries(channel) => self.deliveries(channel),
@@ -185,6 +194,7 @@ impl Bus for Kafka {
     type Scheduler = KafkaScheduler;
     type Tail = KafkaTail;
     type History = KafkaHistory;
+    type Purger = KafkaPurger;
 
     fn join(&self, worker: u16) -> Result<(KafkaJobs, KafkaLedger), Error> {
         let jobs = KafkaJobs::join(&self.config, &self.names.jobs)?;
@@ -214,5 +224,9 @@ impl Bus for Kafka {
 
     fn history(&self) -> Result<KafkaHistory, Error> {
         KafkaHistory::open(&self.config, &self.names.outcomes)
+    }
+
+    fn purger(&self) -> Result<KafkaPurger, Error> {
+        Ok(KafkaPurger::new(&self.config, &self.names))
     }
 }

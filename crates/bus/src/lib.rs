@@ -5,15 +5,17 @@
 //! is `wire`'s business.
 
 mod error;
+mod purger;
 mod types;
 
 pub mod embedded;
 pub mod kafka;
 
 pub use error::{Blame, Error, Fault};
+pub use purger::{ContentTopic, First, Purger, Reader, Span};
 pub use types::{
-    ContentTopic, JobRecord, KeyedRecord, LogRecord, OutRecord, OutTopic, Outgoing, Partition, Polled,
-    Positions, ReadLimits, TailRecord, TailTopic,
+    JobRecord, KeyedRecord, LogRecord, OutRecord, OutTopic, Outgoing, Partition, Polled, Positions,
+    ReadLimits, TailRecord, TailTopic,
 };
 
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub trait Bus: Send + Sync + 'static {
     type Tail: Tail;
     /// A reader that goes back in `outcomes`.
     type History: History;
+    /// The hand of the purge, on connections of its own.
+    type Purger: Purger;
 
     /// Joins the group as worker `worker` (0-based, unique in this process) and opens its ledger.
     /// The ledger is not usable before its first [`Ledger::replace`].
@@ -84,6 +88,12 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// As [`Bus::join`].
     fn history(&self) -> Result<Self::History, Error>;
+
+    /// Opens what the purge asks and deletes with. Nobody is asked yet.
+    ///
+    /// # Errors
+    /// As [`Bus::join`].
+    fn purger(&self) -> Result<Self::Purger, Error>;
 }
 
 /// Reads `send-jobs` as one member of the router's group. Used by one thread; batches borrow from it.

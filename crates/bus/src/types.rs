@@ -107,9 +107,6 @@ pub enum OutTopic {
     DeadLetters,
 }
 
-/// A topic that holds content, for the purge.
-pub type ContentTopic = Channel;
-
 /// One record to write; ranges are into [`Outgoing::arena`].
 #[derive(Debug, Clone)]
 pub struct OutRecord {

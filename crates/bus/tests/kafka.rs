@@ -139,6 +139,21 @@ fn going_back_waits_for_a_transaction_that_is_open_at_the_end_g7() {
 }
 
 #[test]
+fn jobs_can_be_deleted_up_to_what_the_router_has_committed() {
+    suite::purging::jobs_can_be_deleted_up_to_what_the_router_has_committed(&*fresh());
+}
+
+#[test]
+fn deliveries_can_be_deleted_up_to_what_a_group_has_committed() {
+    suite::purging::deliveries_can_be_deleted_up_to_what_a_group_has_committed(&*fresh());
+}
+
+#[test]
+fn a_look_at_an_empty_topic_takes_no_time() {
+    suite::purging::a_look_at_an_empty_topic_takes_no_time(&*fresh());
+}
+
+#[test]
 fn topics_that_were_applied_have_no_findings_and_weakened_ones_are_mended() {
     let config = config();
     let missing = topics::check_needed(&config, PATIENCE).unwrap();

@@ -14,6 +14,7 @@ mod group;
 mod holding;
 mod line;
 mod produce;
+pub mod purge;
 mod read;
 mod recall;
 mod service;
@@ -46,6 +47,8 @@ pub struct Options {
     pub dedupe_window: Duration,
     /// Full name of the topic that is read, for dead letters.
     pub jobs_topic: String,
+    /// What is deleted once it was read.
+    pub purge: purge::Options,
 }
 
 impl Default for Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             max_message_bytes: 16 << 20,
             dedupe_window: Duration::from_secs(48 * 3_600),
             jobs_topic: "tamis.send-jobs.v1".to_owned(),
+            purge: purge::Options::default(),
         }
     }
 }

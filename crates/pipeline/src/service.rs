@@ -21,6 +21,7 @@ use crate::group::Group;
 use crate::holding::Holding;
 use crate::line::Line;
 use crate::produce::Producer;
+use crate::purge::Purge;
 use crate::recall::Recall;
 use crate::worker::{Mail, Worker};
 use crate::{Options, Stopped};
@@ -104,6 +105,16 @@ pub fn start<B: Bus>(
         };
         move || barrier.run()
     }));
+    if options.workers > 0 {
+        threads.push(spawn("purge", {
+            let purger = bus.purger()?;
+            let purge = Purge::new(purger, &options.purge, metrics.clone(), health.clone(), stop.clone());
+            move || purge.run()
+        }));
+    } else {
+        // Who routes purges as well.
+        health.set(Check::Purge, true, "not this process's");
+    }
     let crew = Crew {
         bus: bus.clone(),
         subjects: subjects.clone(),

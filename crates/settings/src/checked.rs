@@ -14,6 +14,8 @@ use crate::raw::Raw;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+/// Default of `topics.retention`.
+const RETENTION: Duration = Duration::from_secs(86_400);
 /// Longer than anything here is kept, and far inside Kafka's signed milliseconds.
 const DURATION_MOST: Duration = Duration::from_secs(3_650 * 86_400);
 
@@ -116,6 +118,8 @@ section!(
         freshness_max_ms: u64 => u64, |s| s.freshness_max_ms;
         /// `router.dedupe_window` (G7): zero looks for no duplicates.
         dedupe_window: Duration => Duration, |s| s.dedupe_window;
+        /// `router.content_max_age`: content that can be read for longer is an alarm; `topics.retention` when empty.
+        content_max_age: Duration => Duration, |s| s.content_max_age;
     }
 );
 section!(
@@ -254,7 +258,7 @@ impl Check {
                     1_000_000_000,
                 ),
                 // At 0 Kafka would delete jobs before they are read.
-                retention: self.duration("topics", "retention", Duration::from_secs(86_400), MINUTE),
+                retention: self.duration("topics", "retention", RETENTION, MINUTE),
             },
             identity: Identity {
                 key_file: self.path("identity", "key_file", "tamis.key"),
@@ -276,6 +280,7 @@ impl Check {
                     // "0s" looks for no duplicates.
                     Duration::ZERO,
                 ),
+                content_max_age: self.content_max_age(),
             },
             suppression: Snapshots {
                 snapshot_dir: self.path("suppression", "snapshot_dir", "var/snapshots"),
@@ -303,6 +308,15 @@ impl Check {
             self.raw.refuse("router", "freshness_max_ms", text);
         }
         settings
+    }
+
+    fn content_max_age(&mut self) -> Duration {
+        let retention = self.raw.value("topics", "retention").and_then(Value::as_str);
+        let retention = retention.and_then(crate::duration::parse).unwrap_or(RETENTION);
+        match self.text("router", "content_max_age", "").as_str() {
+            "" => retention,
+            _ => self.duration("router", "content_max_age", retention, SECOND),
+        }
     }
 
     fn bus(&mut self) -> Bus {

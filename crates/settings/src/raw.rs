@@ -143,7 +143,7 @@ impl Raw {
                 continue;
             };
             let value = match kind {
-                Kind::Text | Kind::Duration => Value::String(text),
+                Kind::Text | Kind::Duration | Kind::DurationOrEmpty => Value::String(text),
                 Kind::Number | Kind::Flag | Kind::Properties | Kind::Readers => format!("value = {text}")
                     .parse::<Table>()
                     .ok()
@@ -160,6 +160,9 @@ impl Raw {
             (Kind::Text, Value::String(_)) | (Kind::Flag, Value::Boolean(_)) => true,
             (Kind::Number, Value::Integer(number)) => *number >= 0,
             (Kind::Duration, Value::String(text)) => crate::duration::parse(text).is_some(),
+            (Kind::DurationOrEmpty, Value::String(text)) => {
+                text.is_empty() || crate::duration::parse(text).is_some()
+            }
             (Kind::Properties, Value::Table(table)) => table.values().all(Value::is_str),
             (Kind::Readers, Value::Table(table)) => {
                 table.values().all(|v| v.as_array().is_some_and(|groups| groups.iter().all(Value::is_str)))

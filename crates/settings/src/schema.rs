@@ -8,6 +8,8 @@ pub(crate) enum Kind {
     Flag,
     /// A text such as `"24h"`.
     Duration,
+    /// The same, or an empty text.
+    DurationOrEmpty,
     /// A table of texts, for librdkafka.
     Properties,
     /// A table of lists of texts, by channel.
@@ -21,6 +23,7 @@ impl Kind {
             Self::Number => "a whole number of at least 0",
             Self::Flag => "true or false",
             Self::Duration => "a duration in quotes, such as \"500ms\", \"15m\", \"24h\" or \"7d\"",
+            Self::DurationOrEmpty => "a duration in quotes, such as \"15m\" or \"24h\", or \"\"",
             Self::Properties => {
                 "a table of librdkafka properties, name and value in quotes: \"security.protocol\" = \"ssl\""
             }
@@ -61,6 +64,7 @@ pub(crate) const SECTIONS: &[(&str, &[(&str, Kind)])] = &[
             ("batch_bytes_max", Kind::Number),
             ("freshness_max_ms", Kind::Number),
             ("dedupe_window", Kind::Duration),
+            ("content_max_age", Kind::DurationOrEmpty),
         ],
     ),
     ("suppression", &[("snapshot_dir", Kind::Text), ("snapshot_every", Kind::Duration)]),

@@ -34,13 +34,15 @@ batch_ms_max = 10
 batch_bytes_max = 8388608
 freshness_max_ms = 5000                # from the barrier to the commit; past it a batch is decided again
 dedupe_window = "48h"                  # a job sent again within it under its id is a DUPLICATE; "0s" looks for none
+content_max_age = ""                   # alarm when content is older than this; topics.retention when empty
 
 [suppression]
 snapshot_dir = "var/snapshots"         # not used by this version
 snapshot_every = "15m"                 # not used by this version
 
 [purge]
-enabled = true                         # embedded: delete deliveries once every reader has committed past them
+enabled = true                         # delete jobs once they are routed, deliveries once every reader below has
+                                       # committed past them; a channel without readers is left to topics.retention
 readers = { sms = [], email = [], voice = [], fax = [], mail = [] }   # gateways' consumer groups
 
 [http]

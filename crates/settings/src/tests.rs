@@ -127,6 +127,18 @@ fn the_environment_goes_over_the_file() {
     assert!(wrong.starts_with("environment: router.workers: expected a whole number"), "{wrong}");
 }
 
+/// Fails when: the default does not follow the retention, or a wrong value is taken for it.
+#[test]
+fn content_may_be_as_old_as_the_retention_unless_it_is_written() {
+    let age = |text: &str| parse(text).map(|settings| settings.router().content_max_age());
+    assert_eq!(age("").unwrap(), Duration::from_secs(86_400));
+    let retention = "[topics]\nretention = \"2h\"\n[router]\ncontent_max_age = ";
+    assert_eq!(age(&format!("{retention}\"\"\n")).unwrap(), Duration::from_secs(7_200));
+    assert_eq!(age(&format!("{retention}\"90s\"\n")).unwrap(), Duration::from_secs(90));
+    let wrong = refused("[router]\ncontent_max_age = \"a day\"\n");
+    assert!(wrong.contains("tamis.toml:2: router.content_max_age: expected a duration"), "{wrong}");
+}
+
 #[test]
 fn a_policy_that_would_not_be_enforced_is_refused() {
     let dir = std::env::temp_dir().join(format!("tamis-settings-{}", std::process::id()));

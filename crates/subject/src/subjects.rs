@@ -5,7 +5,12 @@
 //! scheme derives an unrelated key from the same file by another context, and a weakness of the fast
 //! function would not give the file's key away.
 
-use std::{fmt, hash::Hasher as _, sync::Arc};
+use std::{
+    fmt,
+    hash::Hasher as _,
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use siphasher::sip128::{Hash128, Hasher128 as _, SipHasher24};
 use tamis_campaign::{Channel, Identity, Tenant};
@@ -66,10 +71,16 @@ impl fmt::Debug for Subject {
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct PrfKey(u64, u64);
 
+/// The derived key where it lies for good. The key goes first, so that it is wiped while its page is still locked.
+struct Held {
+    key: PrfKey,
+    page: OnceLock<region::LockGuard>,
+}
+
 /// Makes subjects of addresses. Cheap to clone, and good for every thread.
 #[derive(Clone)]
 pub struct Subjects {
-    key: Arc<PrfKey>,
+    held: Arc<Held>,
     region: Region,
 }
 
@@ -79,7 +90,23 @@ impl Subjects {
     pub fn new(key: &Key, region: Region) -> Self {
         let derived = Zeroizing::new(blake3::derive_key(CONTEXT, key.bytes()));
         let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| derived[at + i]));
-        Self { key: Arc::new(PrfKey(half(0), half(8))), region }
+        Self { held: Arc::new(Held { key: PrfKey(half(0), half(8)), page: OnceLock::new() }), region }
+    }
+
+    /// Keeps the key's page in memory: it is not swapped to a disk until the last of these clones goes.
+    ///
+    /// # Errors
+    /// When the system does not allow it (RLIMIT_MEMLOCK); all else works as before.
+    pub fn keep_in_memory(&self) -> io::Result<()> {
+        let key = &raw const self.held.key;
+        let guard = region::lock(key, size_of::<PrfKey>()).map_err(|error| match error {
+            region::Error::SystemCall(code) => io::Error::from_raw_os_error(code),
+            // The library's own set, open to new ones.
+            other => io::Error::other(other.to_string()),
+        })?;
+        // A second lock of the same page adds nothing.
+        let _ = self.held.page.set(guard);
+        Ok(())
     }
 
     /// The subject of a telephone number (SMS, VOICE and FAX share one space).
@@ -152,7 +179,7 @@ impl Subjects {
     }
 
     fn hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_keys(self.key.0, self.key.1)
+        SipHasher24::new_with_keys(self.held.key.0, self.held.key.1)
     }
 
     /// `bytes` are the identity's byte and the canonical form.

@@ -8,13 +8,14 @@ use tamis_bus::embedded::{self, Embedded};
 use tamis_bus::kafka::{self, Kafka};
 use tamis_bus::{Bus, Tail, TailTopic, topic_name};
 use tamis_campaign::{Channel, UnixMs};
-use tamis_pipeline::Options;
+use tamis_pipeline::{Options, purge};
 use tamis_settings::{BusKind, Settings};
 use tamis_subject::{Key, Subjects};
 
 use crate::cli::Global;
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::job_json::names;
+use crate::private;
 use crate::sender::Sender;
 use crate::service::Service;
 
@@ -117,7 +118,9 @@ impl Context {
     pub(crate) fn subjects(&self) -> Outcome<Subjects> {
         let identity = self.settings.identity();
         let key = Key::read(identity.key_file()).map_err(|error| Failure::new(ExitCode::Unsafe, error))?;
-        Ok(Subjects::new(&key, identity.default_region()))
+        let subjects = Subjects::new(&key, identity.default_region());
+        private::lock_key(&subjects);
+        Ok(subjects)
     }
 
     /// How the line works, with `workers` workers.
@@ -131,6 +134,11 @@ impl Context {
             max_message_bytes: self.settings.topics().max_message_bytes(),
             dedupe_window: router.dedupe_window(),
             jobs_topic: topic_name(self.settings.bus().prefix(), "send-jobs"),
+            purge: purge::Options {
+                enabled: self.settings.purge().enabled(),
+                readers: self.settings.purge().readers().clone(),
+                content_max_age: router.content_max_age(),
+            },
         }
     }
 

@@ -12,6 +12,7 @@ mod loaded;
 mod local;
 mod mask;
 mod output;
+mod private;
 mod sender;
 mod service;
 mod serving;
@@ -25,6 +26,7 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    private::close();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => usage::without_values(error).exit(),

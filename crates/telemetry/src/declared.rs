@@ -80,6 +80,14 @@ declare! {
         "Records that could not be read as a job, by code.";
     HOLDING = "tamis_holding", Kind::Gauge, Count,
         "1 while jobs are held because the filter is behind or its log cannot be asked (G5), else 0.";
+    CONTENT_RESIDENCE = "tamis_content_residence_seconds", Kind::Gauge, Seconds,
+        "Age of the oldest content that can still be read from a topic; 0 when there is none.";
+    CONTENT_OVERDUE = "tamis_content_overdue", Kind::Gauge, Count,
+        "1 while some content is older than router.content_max_age, else 0.";
+    PURGE_LAG = "tamis_purge_reader_lag_records", Kind::Gauge, Count,
+        "Offsets in a topic that its slowest reader has yet to commit; markers of transactions count.";
+    PURGE_STILL = "tamis_purge_readers_standing_still", Kind::Gauge, Count,
+        "Readers of a topic that hold its purge and have not moved for a minute; /readyz names them.";
     ERRORS = "tamis_errors_total", Kind::Counter, Count,
         "Errors that were handled, by stage and kind.";
     BUILD_INFO = "tamis_build_info", Kind::Gauge, Count,

@@ -1,5 +1,6 @@
 //! Whether this process may be relied on: the checks behind `/readyz`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,11 +17,14 @@ pub enum Check {
     Group,
     /// Stores can be written.
     Store,
+    /// What holds content back from the purge. It is told here and never fails: a gateway that stands still is no
+    /// reason to stop routing to the others, and would not go on for it.
+    Purge,
 }
 
 impl Check {
     /// Every check, in the order of the answer.
-    pub const ALL: &'static [Self] = &[Self::Filter, Self::Freshness, Self::Group, Self::Store];
+    pub const ALL: &'static [Self] = &[Self::Filter, Self::Freshness, Self::Group, Self::Store, Self::Purge];
 
     /// The name in the answer.
     #[must_use]
@@ -30,21 +34,25 @@ impl Check {
             Self::Freshness => "freshness",
             Self::Group => "group",
             Self::Store => "store",
+            Self::Purge => "purge",
         }
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What is said of a check: words of ours, and names that the operator chose.
+type Detail = Cow<'static, str>;
+
+#[derive(Debug, Clone)]
 struct State {
     ok: bool,
-    detail: &'static str,
+    detail: Detail,
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Line<'a> {
     check: &'static str,
     ok: bool,
-    detail: &'static str,
+    detail: &'a str,
 }
 
 /// The state of every check; clones share it. Nothing is ready until every check was set to be.
@@ -61,12 +69,13 @@ impl Health {
     /// Every check failing with "starting".
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new([State { ok: false, detail: "starting" }; Check::ALL.len()])))
+        let starting = || State { ok: false, detail: Detail::Borrowed("starting") };
+        Self(Arc::new(Mutex::new(std::array::from_fn(|_| starting()))))
     }
 
     /// Sets `check`; `detail` says in a few words why.
-    pub fn set(&self, check: Check, ok: bool, detail: &'static str) {
-        self.0.lock()[check as usize] = State { ok, detail };
+    pub fn set(&self, check: Check, ok: bool, detail: impl Into<Cow<'static, str>>) {
+        self.0.lock()[check as usize] = State { ok, detail: detail.into() };
     }
 
     /// Whether every check holds.
@@ -84,10 +93,10 @@ impl Health {
     /// [`Health::is_ready`] and [`Health::json_lines`] of the same moment.
     #[must_use]
     pub fn answer(&self) -> (bool, String) {
-        let states = *self.0.lock();
+        let states = self.0.lock().clone();
         let mut text = String::new();
-        for (check, state) in Check::ALL.iter().zip(states) {
-            let line = Line { check: check.as_str(), ok: state.ok, detail: state.detail };
+        for (check, state) in Check::ALL.iter().zip(&states) {
+            let line = Line { check: check.as_str(), ok: state.ok, detail: &state.detail };
             text.push_str(&serde_json::to_string(&line).expect("three plain fields always serialise"));
             text.push('\n');
         }

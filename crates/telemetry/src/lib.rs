@@ -6,11 +6,14 @@ mod declared;
 mod health;
 mod logs;
 mod metrics;
+mod panics;
+mod purge;
 mod totals;
 
 pub use health::{Check, Health};
 pub use logs::{LogError, init_logs};
 pub use metrics::{Exposition, Metrics};
+pub use panics::keep_panics_wordless;
 pub use totals::{ChannelTotals, Totals};
 
 use tamis_campaign::{Reason, RejectReason};

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tamis_campaign::{Channel, Reason, RecordReason, RejectReason, Source, Verdict};
 
 use crate::declared::{self, Declared, Kind};
+use crate::purge::{CONTENT_TOPICS, OfContent};
 use crate::totals::{Mirror, Totals};
 use crate::{CommitResult, Outcome, Stage};
 
@@ -86,6 +87,8 @@ struct Handles {
     optout_effective: [Histogram; Source::ALL.len()],
     suppression_records: [[Counter; Source::ALL.len()]; RecordReason::ALL.len()],
     holding: Gauge,
+    content: [OfContent; CONTENT_TOPICS.len()],
+    content_overdue: Gauge,
     rare: Rare,
 }
 
@@ -251,6 +254,16 @@ impl Metrics {
         self.0.holding.set(if holds { 1.0 } else { 0.0 });
     }
 
+    /// The figures of what the purge sees in a topic with content, by its place: jobs, then the channels in order.
+    pub(crate) fn content(&self, place: usize) -> &OfContent {
+        &self.0.content[place]
+    }
+
+    /// Notes whether some content is older than it may be.
+    pub fn content_overdue(&self, overdue: bool) {
+        self.0.content_overdue.set(if overdue { 1.0 } else { 0.0 });
+    }
+
     /// Counts an error that was handled. Both labels come from closed sets of the caller's code.
     pub fn error(&self, stage: &'static str, kind: &'static str) {
         self.0.rare.counter(declared::ERRORS, &[("stage", stage), ("kind", kind)]).increment(1);
@@ -291,6 +304,8 @@ impl Handles {
                 })
             }),
             holding: make.gauge(declared::HOLDING, &[]),
+            content: std::array::from_fn(|at| OfContent::on(&make, CONTENT_TOPICS[at])),
+            content_overdue: make.gauge(declared::CONTENT_OVERDUE, &[]),
             rare: Rare { recorder, made: Mutex::default() },
         };
         handles.rare.make().gauge(declared::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
@@ -332,7 +347,7 @@ impl Rare {
 }
 
 /// Makes handles of declared metrics.
-struct Make<'a>(&'a (dyn Recorder + Send + Sync));
+pub(crate) struct Make<'a>(&'a (dyn Recorder + Send + Sync));
 
 const METADATA: Metadata<'static> = Metadata::new("tamis", Level::INFO, None);
 
@@ -342,7 +357,7 @@ impl Make<'_> {
         self.0.register_counter(&key(metric, labels), &METADATA)
     }
 
-    fn gauge(&self, metric: Declared, labels: &[(&'static str, &'static str)]) -> Gauge {
+    pub(crate) fn gauge(&self, metric: Declared, labels: &[(&'static str, &'static str)]) -> Gauge {
         debug_assert_eq!(metric.kind, Kind::Gauge);
         self.0.register_gauge(&key(metric, labels), &METADATA)
     }

@@ -1,9 +1,10 @@
 //! The store, its tables, and the one place where it is written: [`Core::write`].
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
@@ -124,6 +125,7 @@ type Next = Vec<Vec<u64>>;
 pub(super) struct Write {
     pub(super) transaction: WriteTransaction,
     next: Next,
+    deleted: Cell<bool>,
 }
 
 impl Write {
@@ -158,6 +160,7 @@ impl Write {
         let mut records =
             self.transaction.open_table(topic.records()).map_err(|e| fault("delete records", e))?;
         let gone = place(partition, 0)..place(partition, end);
+        self.deleted.set(true);
         records.retain_in(gone, |_, _| false).map_err(|e| fault("delete records", e))
     }
 }
@@ -171,6 +174,9 @@ pub(super) struct Core {
     ends: Vec<Ends>,
     /// By worker: how often its ledger was opened. Only the latest may write.
     epochs: Vec<AtomicU64>,
+    path: PathBuf,
+    /// Whether records were deleted whose pages were not overwritten since. An earlier process may have left some.
+    pub(super) freed: AtomicBool,
 }
 
 impl Core {
@@ -187,7 +193,22 @@ impl Core {
         let next = prepare(&store, config.partitions)?;
         let ends = next.iter().map(|next| Ends { next: Mutex::new(next.clone()), grown: Condvar::new() });
         let epochs = (0..config.workers).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { ends: ends.collect(), config, store, writing: Mutex::new(next), epochs })
+        Ok(Self {
+            ends: ends.collect(),
+            config,
+            store,
+            writing: Mutex::new(next),
+            epochs,
+            path,
+            freed: AtomicBool::new(true),
+        })
+    }
+
+    /// How large the store's file is.
+    pub(super) fn file_bytes(&self) -> Result<u64, Error> {
+        let file = std::fs::metadata(&self.path);
+        file.map(|file| file.len())
+            .map_err(|e| Error::new("inspect store", Blame::Unreachable, e.to_string()))
     }
 
     pub(super) fn ends(&self, topic: Topic) -> &Ends {
@@ -215,9 +236,9 @@ impl Core {
         let mut writing = self.writing.lock();
         let mut transaction = self.store.begin_write().map_err(|e| fault("begin transaction", e))?;
         transaction.set_durability(Durability::Immediate).map_err(|e| fault("begin transaction", e))?;
-        let mut write = Write { transaction, next: writing.clone() };
+        let mut write = Write { transaction, next: writing.clone(), deleted: Cell::new(false) };
         let done = work(&mut write)?;
-        let Write { transaction, next } = write;
+        let Write { transaction, next, deleted } = write;
         let moved: Vec<_> =
             Topic::ALL.into_iter().filter(|t| next[t.index()] != writing[t.index()]).collect();
         if !moved.is_empty() {
@@ -234,6 +255,9 @@ impl Core {
         }
         transaction.commit().map_err(|e| fault("commit transaction", e))?;
         *writing = next;
+        if deleted.get() {
+            self.freed.store(true, Ordering::Release);
+        }
         for topic in moved {
             let ends = self.ends(topic);
             ends.next.lock().clone_from(&writing[topic.index()]);

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use tamis_campaign::Channel;
-use tracing::warn;
+use tracing::{debug, warn};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::core::{Core, KEYS, Topic, Write, fault, now_ms, place};
 use super::record::{Fill, Front};
+use super::scrub::scrub;
 use crate::{Acked, Blame, Error, KeyedRecord, Positions, Recorder, Scheduler};
 
 /// Most bytes in one transaction: 8 MiB is synced in about 10 ms (`benches/store.rs`).
@@ -22,6 +23,11 @@ const GROUP_BYTES: usize = 8 << 20;
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// Most records that one sweep takes from a partition, so that it holds up nobody for long.
 const SWEEP_RECORDS: usize = 10_000;
+
+/// How often the pages of deleted records are overwritten, if there are new ones.
+const SCRUB_EVERY: Duration = Duration::from_secs(60);
+/// Pages that are overwritten at the end at most, 256 MiB: it must be over within the time that a drain has.
+const SCRUB_LAST_PAGES: u64 = 65_536;
 
 enum Work {
     Job { partition: u32, value: Vec<u8> },
@@ -91,8 +97,9 @@ fn run(core: &Core, receiver: &Receiver<Submission>, waiting_bytes: &AtomicUsize
     let retention_ms = core.config.deliveries_retention_ms;
     let sweep_every = Duration::from_millis((retention_ms / 10).clamp(100, 60_000));
     let mut sweep_at = Instant::now() + sweep_every;
+    let mut scrub_at = Instant::now() + SCRUB_EVERY;
     loop {
-        match receiver.recv_deadline(sweep_at) {
+        match receiver.recv_deadline(sweep_at.min(scrub_at)) {
             Ok(first) => {
                 let mut group = vec![first];
                 let mut bytes = group[0].work.bytes();
@@ -105,7 +112,11 @@ fn run(core: &Core, receiver: &Receiver<Submission>, waiting_bytes: &AtomicUsize
                 waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return overwrite(core, SCRUB_LAST_PAGES),
+        }
+        if Instant::now() >= scrub_at {
+            overwrite(core, u64::MAX);
+            scrub_at = Instant::now() + SCRUB_EVERY;
         }
         if Instant::now() >= sweep_at {
             if retention_ms > 0
@@ -115,6 +126,15 @@ fn run(core: &Core, receiver: &Receiver<Submission>, waiting_bytes: &AtomicUsize
             }
             sweep_at = Instant::now() + sweep_every;
         }
+    }
+}
+
+/// Overwrites what was deleted; what fails is tried again the next time.
+fn overwrite(core: &Core, pages_max: u64) {
+    let begun = Instant::now();
+    match scrub(core, pages_max) {
+        Ok(pages) => debug!(pages, took_ms = begun.elapsed().as_millis() as u64, "free pages overwritten"),
+        Err(error) => warn!(%error, "could not overwrite free pages"),
     }
 }
 

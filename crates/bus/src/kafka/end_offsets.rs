@@ -4,6 +4,7 @@ use super::Config;
 use super::client::{self, Watch, drop_aside};
 use crate::{Blame, EndOffsets, Error, Positions};
 use rdkafka::bindings as rd;
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaRespErr;
 use std::ffi::{CStr, CString};
@@ -36,24 +37,15 @@ impl KafkaEndOffsets {
     }
 }
 
-/// Which end of a partition is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// That of the log, whoever's transactions are open before it.
-    OfLog,
-    /// That of what is decided: every transaction before it has ended.
-    Stable,
-}
-
 impl EndOffsets for KafkaEndOffsets {
     fn ask(&mut self, timeout: Duration) -> Result<Positions, Error> {
-        self.ask_for(End::OfLog, timeout)
+        self.ask_for(Edge::End, timeout)
     }
 }
 
 impl KafkaEndOffsets {
-    /// The next offset of every partition of the topic, by one end or the other.
-    pub(super) fn ask_for(&mut self, end: End, timeout: Duration) -> Result<Positions, Error> {
+    /// That edge of every partition of the topic.
+    pub(super) fn ask_for(&mut self, edge: Edge, timeout: Duration) -> Result<Positions, Error> {
         let client = self.client.as_ref().expect("it is taken in drop only");
         // Serves the client's own news, which would pile up otherwise. There is never a record.
         let _ = client.poll(Duration::ZERO);
@@ -62,7 +54,7 @@ impl KafkaEndOffsets {
             None => client::partitions(client.client(), &self.topic, timeout)?,
         };
         self.partitions = Some(partitions);
-        let answer = list_offsets(client, &self.topic, partitions, end, timeout);
+        let answer = list_offsets(client.client(), &self.topic, partitions, edge, timeout);
         if answer.is_err() {
             // After a broker stood still, questions that it never answered keep the connection busy: a new client
             // asks on a new one.
@@ -84,20 +76,39 @@ impl Drop for KafkaEndOffsets {
     }
 }
 
-/// Asks every partition's end at once. All must answer: a missing answer is an error, never a guess (G5).
+/// Which offset of a partition is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Edge {
+    /// The first that can be read: where the log starts.
+    Start,
+    /// One past the last, whoever's transactions are open before it.
+    End,
+    /// Where what is decided ends: every transaction before it has ended.
+    Stable,
+}
+
+/// Asks every partition's edge at once. All must answer: a missing answer is an error, never a guess (G5).
 #[allow(unsafe_code)] // The other of two places: rdkafka has no ListOffsets, and asking one by one costs a round trip each.
-fn list_offsets(
-    client: &BaseConsumer<Watch>,
+pub(super) fn list_offsets(
+    client: &Client<Watch>,
     topic: &str,
     partitions: u32,
-    end: End,
+    edge: Edge,
     timeout: Duration,
 ) -> Result<Positions, Error> {
     let internal = |detail: &str| Error::new(VERB, Blame::Internal, detail);
     let name = CString::new(topic).map_err(|_| internal("the topic's name holds a zero byte"))?;
     let count = i32::try_from(partitions).map_err(|_| internal("too many partitions"))?;
     let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
-    let rk = client.client().native_ptr();
+    let rk = client.native_ptr();
+    let spec = match edge {
+        Edge::Start => rd::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
+        Edge::End | Edge::Stable => rd::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+    };
+    let isolation = match edge {
+        Edge::Start | Edge::End => rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+        Edge::Stable => rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+    };
     // SAFETY: `rk` is the live client's handle, borrowed for the whole call. Everything made here (list, options,
     // queue, event) is ours, used only while it lives, destroyed exactly once, in the order librdkafka asks for
     // (event before queue); results are read before their event is destroyed, and borrowed from it only.
@@ -106,15 +117,11 @@ fn list_offsets(
         let list = rd::rd_kafka_topic_partition_list_new(count);
         for partition in 0..count {
             let element = rd::rd_kafka_topic_partition_list_add(list, name.as_ptr(), partition);
-            (*element).offset = rd::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
+            (*element).offset = spec as i64;
         }
         let options =
             rd::rd_kafka_AdminOptions_new(rk, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS);
         rd::rd_kafka_AdminOptions_set_request_timeout(options, ms, std::ptr::null_mut(), 0);
-        let isolation = match end {
-            End::OfLog => rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
-            End::Stable => rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-        };
         let refused = rd::rd_kafka_AdminOptions_set_isolation_level(options, isolation);
         let queue = rd::rd_kafka_queue_new(rk);
         let answer = if refused.is_null() {

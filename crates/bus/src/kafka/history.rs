@@ -6,7 +6,7 @@
 
 use super::Config;
 use super::client::{self, Watch, drop_aside};
-use super::end_offsets::{End, KafkaEndOffsets};
+use super::end_offsets::{Edge, KafkaEndOffsets};
 use crate::types::after;
 use crate::{Error, History, Partition, Positions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -60,7 +60,7 @@ impl KafkaHistory {
 
     /// Whether every transaction before the targets has ended.
     fn is_settled(&mut self) -> Result<bool, Error> {
-        let stable = self.ends.ask_for(End::Stable, ASK_TIMEOUT)?;
+        let stable = self.ends.ask_for(Edge::Stable, ASK_TIMEOUT)?;
         Ok(self.targets.iter().all(|(partition, target)| of(&stable, *partition) >= *target))
     }
 
@@ -111,7 +111,7 @@ impl History for KafkaHistory {
         if let Some(reader) = self.reader.take() {
             drop_aside(reader, false);
         }
-        let ends = self.ends.ask_for(End::OfLog, timeout)?;
+        let ends = self.ends.ask_for(Edge::End, timeout)?;
         self.targets = partitions.iter().map(|partition| (*partition, of(&ends, *partition))).collect();
         self.targets.retain(|(_, target)| *target > 0);
         self.since_ms = since_ms.max(0);

@@ -2,11 +2,12 @@
 //!
 //! Pure but for the last module: [`wanted`] and [`plan`] take values and return values.
 
+mod content;
 mod live;
 #[cfg(test)]
 mod tests;
 
-pub(super) use live::probe;
+pub(super) use live::{admin, options, probe, wait};
 pub use live::{apply, check_needed, read};
 
 use super::{Config, Names};
@@ -152,8 +153,17 @@ pub struct Finding {
 /// purge can take content off the disks.
 const CONTENT_SEGMENT_MS: i64 = 600_000;
 
-/// 64 MiB: a segment's content goes as a whole.
-const CONTENT_SEGMENT_BYTES: &str = "67108864";
+/// Shorter, and a busy topic is cut into more files than a broker likes to keep open.
+const CONTENT_SEGMENT_MS_LEAST: i64 = 60_000;
+
+/// 64 MiB: a segment's content goes as a whole, so that a large one stays until its last record was read.
+const CONTENT_SEGMENT_BYTES: usize = 64 << 20;
+
+/// Kafka's own limit.
+const SEGMENT_BYTES_MOST: usize = i32::MAX as usize;
+
+/// A minute, Kafka's default: how long a segment that is deleted stays on the disk under another name.
+const FILE_DELETE_DELAY_MS: i64 = 60_000;
 
 /// What outcomes and dead letters are created with, days; theirs is the operator's to set, and is never compared.
 const HISTORY_DAYS: u64 = 365;
@@ -204,7 +214,10 @@ fn topic(config: &Config, name: String, holds: Holds) -> Wanted {
     }
     if holds.content() {
         set("segment.ms", &CONTENT_SEGMENT_MS.to_string());
-        set("segment.bytes", CONTENT_SEGMENT_BYTES);
+        // Kafka refuses a record that is larger than a segment.
+        let bytes =
+            CONTENT_SEGMENT_BYTES.max(settings.max_message_bytes.saturating_mul(2)).min(SEGMENT_BYTES_MOST);
+        set("segment.bytes", &bytes.to_string());
     }
     Wanted { name, holds, partitions: settings.partitions, replication: settings.replication, configs }
 }
@@ -227,9 +240,10 @@ pub fn plan(wanted: &[Wanted], cluster: &Cluster) -> Vec<Finding> {
                 topic: topic.name.clone(),
                 severity: Severity::Refuse,
                 text: format!(
-                    "missing; `tamis topics apply` creates it with {} partitions and {} replicas",
+                    "missing; `tamis topics apply` creates it with {} partitions and {} replicas{}",
                     topic.partitions,
-                    replicas(topic, cluster.brokers)
+                    replicas(topic, cluster.brokers),
+                    content::explained(topic)
                 ),
                 mend: Mend::Create,
             }),
@@ -341,35 +355,6 @@ impl Differences<'_> {
                         topics apply` sets it";
             let mend = Mend::Set { key: "message.timestamp.type", value: "LogAppendTime".to_owned() };
             self.add(Severity::Note, mend, text.to_owned());
-        }
-    }
-
-    /// Content must be gone in time, and not before an outage is over. Both are the operator's to change: one way
-    /// would delete, the other would keep.
-    fn content(&mut self) {
-        if !self.topic.holds.content() {
-            return;
-        }
-        let is = self.number("retention.ms").unwrap_or(-1);
-        let should: i64 = self.topic.configs["retention.ms"].parse().unwrap_or(i64::MAX);
-        if is != should {
-            let effect = if is < 0 || is > should {
-                "content stays longer"
-            } else {
-                "an outage longer than that loses jobs"
-            };
-            let text = format!(
-                "retention.ms is {is}, topics.retention says {should}: {effect}; `kafka-configs.sh --alter`"
-            );
-            self.add(Severity::Note, Mend::Operator, text);
-        }
-        if self.number("segment.ms").unwrap_or(i64::MAX) > CONTENT_SEGMENT_MS {
-            let text = format!(
-                "segment.ms is {}: content leaves the disks late; `tamis topics apply` sets {CONTENT_SEGMENT_MS}",
-                self.get("segment.ms")
-            );
-            let mend = Mend::Set { key: "segment.ms", value: CONTENT_SEGMENT_MS.to_string() };
-            self.add(Severity::Note, mend, text);
         }
     }
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
 pub mod history;
+pub mod purging;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -20,6 +20,7 @@ use crate::demo::stage;
 use crate::demo::world::World;
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::output;
+use crate::private;
 use crate::serving::Serving;
 
 /// How long the last jobs may take to arrive.
@@ -111,6 +112,7 @@ impl Demo {
         let key = Key::generate().or_exit(ExitCode::Failed, "make key")?;
         let region = Region::parse("FR").expect("France is a region");
         let subjects = Subjects::new(&key, region);
+        private::lock_key(&subjects);
         let options = stage::options(prefix);
         let running = tamis_pipeline::start(bus.clone(), subjects.clone(), options, metrics, health.clone())?;
         let people = (u64::from(self.recipients_per_second) * PEOPLE_PER_RATE).clamp(2_000, 2_000_000);

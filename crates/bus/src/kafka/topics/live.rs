@@ -71,13 +71,13 @@ pub fn apply(config: &Config, timeout: Duration) -> Result<Vec<String>, Error> {
     Ok(done)
 }
 
-fn admin(config: &Config) -> Result<AdminClient<Watch>, Error> {
+pub(in super::super) fn admin(config: &Config) -> Result<AdminClient<Watch>, Error> {
     client::base(config)
         .create_with_context(Watch::default())
         .map_err(|e| client::error("open admin client", &e))
 }
 
-fn options(timeout: Duration) -> AdminOptions {
+pub(in super::super) fn options(timeout: Duration) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
 }
 
@@ -179,7 +179,7 @@ fn alter(
 }
 
 /// Waits for rdkafka's admin futures, which a thread of its client completes: nothing else needs a runtime here.
-fn wait<F: Future>(future: F) -> F::Output {
+pub(in super::super) fn wait<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

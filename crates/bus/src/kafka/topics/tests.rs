@@ -74,6 +74,59 @@ fn a_wrong_number_of_partitions_is_refused_only_where_the_contract_rests_on_it()
     }
 }
 
+/// Guarantees: every setting that would keep content's bytes is told, none of them stops tamis, and `apply` mends those
+/// that delete nothing.
+/// Fails when: one of them is not looked at.
+#[test]
+fn what_would_keep_content_is_noted_and_mended_where_nothing_is_deleted_by_it() {
+    for (key, value, mended) in [
+        ("segment.ms", "604800000", Some("600000")),
+        ("segment.bytes", "1073741824", Some("67108864")),
+        ("segment.bytes", "1048576", Some("67108864")),
+        ("file.delete.delay.ms", "3600000", Some("60000")),
+        ("segment.ms", "1000", None),
+        ("retention.ms", "-1", None),
+        ("retention.bytes", "1000000", None),
+        ("remote.storage.enable", "true", None),
+    ] {
+        for topic in ["tamis.send-jobs.v1", "tamis.deliveries.fax.v1", "tamis.inbound.v1"] {
+            let findings = changed(topic, set(key, value));
+            assert_eq!(findings.len(), 1, "{topic} {key}={value}");
+            assert_eq!(findings[0].severity, Severity::Note);
+            assert!(findings[0].text.contains(key), "{}", findings[0].text);
+            match (&findings[0].mend, mended) {
+                (Mend::Operator, None) => {}
+                (Mend::Set { key: set, value }, Some(mended)) => {
+                    assert_eq!((*set, value.as_str()), (key, mended))
+                }
+                (other, _) => panic!("{key}={value}: {other:?}"),
+            }
+        }
+        assert!(changed("tamis.outcomes.v1", set(key, value)).is_empty(), "{key}: there is no content");
+    }
+}
+
+/// Guarantees: a segment holds the largest delivery, however large that may be.
+#[test]
+fn a_segment_is_never_smaller_than_a_record() {
+    let mut config = Config::new("localhost:9092");
+    config.topics.max_message_bytes = 100_000_000;
+    let jobs = wanted(&config).remove(0);
+    assert_eq!(jobs.configs["segment.bytes"], "200000000");
+    config.topics.max_message_bytes = 2_000_000_000;
+    assert_eq!(wanted(&config).remove(0).configs["segment.bytes"], "2147483647");
+}
+
+/// Guarantees: `plan` says of a topic with content when its bytes go; of others it has nothing to explain.
+#[test]
+fn a_plan_explains_when_content_leaves_the_disks() {
+    let findings =
+        plan(&wanted(&Config::new("localhost:9092")), &Cluster { brokers: 1, ..Cluster::default() });
+    let explained: Vec<&str> =
+        findings.iter().filter(|f| f.text.contains("leaves the disks")).map(|f| f.topic.as_str()).collect();
+    assert_eq!(explained.len(), 7, "{explained:?}");
+}
+
 #[test]
 fn what_run_needs_leaves_inbound_out() {
     let names: Vec<String> =
