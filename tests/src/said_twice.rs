@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tamis_bus::{Bus, Tail, TailTopic};
 use tamis_campaign::{Channel, Purpose, Verdict};
+use tamis_pipeline::Options;
 use tamis_subject::Subjects;
 use tamis_wire::Message;
 use tamis_wire::proto::campaign::v1 as proto;
@@ -139,7 +140,7 @@ pub fn what_is_said_twice_is_sent_once<B: Bus>(bus: &Arc<B>) {
     assert_eq!(of(&verdicts, "acme", "expired"), [Expired, Routed]);
 
     assert!(running.drain(DRAIN), "it drains");
-    let (running, _) = suite::start(bus, &subjects, 1);
+    let (running, _) = suite::start(bus, &subjects, 2);
     suite::send(&scheduler, &[first, other, job("b", "acme", 20)]);
     suite::send(&scheduler, &again);
     let verdicts = accountant.wait_for(22);
@@ -161,8 +162,8 @@ pub fn what_is_said_twice_is_sent_once<B: Bus>(bus: &Arc<B>) {
 /// # Panics
 /// When it does not hold.
 pub fn without_a_window_nothing_is_a_duplicate<B: Bus>(bus: &Arc<B>, subjects: &Subjects) {
-    let options =
-        tamis_pipeline::Options { dedupe_window: Duration::ZERO, ..tamis_pipeline::Options::default() };
+    // Two workers, as the embedded log was made for.
+    let options = Options { workers: 2, dedupe_window: Duration::ZERO, ..Options::default() };
     let health = tamis_telemetry::Health::new();
     let metrics = tamis_telemetry::Metrics::detached();
     let running = tamis_pipeline::start(bus.clone(), subjects.clone(), options, metrics, health.clone())
