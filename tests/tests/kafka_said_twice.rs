@@ -9,7 +9,6 @@ use tamis_tests::{kafka, said_twice, suite};
 
 #[test]
 fn g7_what_is_said_twice_is_sent_once() {
-    let _ = tamis_telemetry::init_logs(false, Some("info"));
     said_twice::what_is_said_twice_is_sent_once(&kafka::bus("said-twice"));
 }
 
