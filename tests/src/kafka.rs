@@ -34,6 +34,11 @@ pub fn bus_on(broker: &Broker, prefix: &str) -> Arc<Kafka> {
         client: BTreeMap::new(),
         ..Config::new(broker.bootstrap())
     };
-    topics::apply(&config, std::time::Duration::from_secs(30)).expect("topics can be made");
+    let patience = std::time::Duration::from_secs(30);
+    topics::apply(&config, patience).expect("topics can be made");
+    // A busy broker has made a topic before it tells everybody of it.
+    crate::suite::wait("the topics are told", || {
+        topics::check_needed(&config, patience).is_ok_and(|f| f.is_empty())
+    });
     Arc::new(Kafka::new(config).expect("the settings are good"))
 }

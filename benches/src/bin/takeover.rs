@@ -9,7 +9,7 @@
 use anyhow::{Context as _, Result, ensure};
 use std::sync::Arc;
 use std::time::Instant;
-use tamis_benches::machine::{describe, memory};
+use tamis_benches::machine::describe;
 use tamis_benches::setting::{PARTITIONS, PATIENCE, Setting, jobs_topic};
 use tamis_benches::tamis;
 use tamis_bus::kafka::Kafka;
@@ -105,15 +105,12 @@ fn main() -> Result<()> {
     let empty = start(&setting, "empty")?;
     let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
     let bytes = write(&setting, millions * 1_000_000, i64::try_from(now_ms)?)?;
-    let before = memory("VmRSS:");
     let full = start(&setting, "full")?;
     println!(
-        "| jobs in the window | outcomes, MB | ready without, s | ready with, s | jobs read back a second | resident before and at most, MB |\n\
-         |---|---|---|---|---|---|\n| {millions} M | {:.0} | {empty:.1} | {full:.1} | {:.0} | {:.0}, {:.0} |\n\n{}",
+        "| jobs in the window | outcomes, MB | ready without, s | ready with, s | jobs read back a second |\n\
+         |---|---|---|---|---|\n| {millions} M | {:.0} | {empty:.1} | {full:.1} | {:.0} |\n\n{}",
         bytes as f64 / 1e6,
         millions as f64 * 1e6 / (full - empty).max(0.001),
-        before as f64 / 1e6,
-        memory("VmHWM:") as f64 / 1e6,
         describe()
     );
     Ok(())

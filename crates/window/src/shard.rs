@@ -70,21 +70,23 @@ impl Shard {
 
     /// Sets what is known of `print`. Entries that `live` says no to are gone when there was no room.
     pub(crate) fn set(&mut self, print: u64, known: u64, live: impl Fn(u64) -> bool) {
-        if let Ok(at) = self.find(print) {
-            self.slots[at][1] = known;
-            return;
-        }
         let mut more = 0;
-        // Nine of ten homes: beyond it look-ups grow long.
-        while self.len * 10 >= self.homes * 9 || !self.insert([print, known]) {
-            self.rebuild(&live, more);
+        loop {
+            match self.find(print) {
+                Ok(at) => {
+                    self.slots[at][1] = known;
+                    return;
+                }
+                // Nine of ten homes: beyond it look-ups grow long.
+                Err(at) if self.len * 10 < self.homes * 9 && self.insert(at, [print, known]) => return,
+                Err(_) => self.rebuild(&live, more),
+            }
             more += 1;
         }
     }
 
     /// Puts a new entry in its place; `false` when the tail is full.
-    fn insert(&mut self, entry: Entry) -> bool {
-        let (Ok(at) | Err(at)) = self.find(entry[0]);
+    fn insert(&mut self, at: usize, entry: Entry) -> bool {
         let mut free = at;
         while self.slots[free] != EMPTY {
             free += 1;

@@ -100,7 +100,8 @@ proptest! {
         let mut tries = vec![0usize; jobs.len()];
         for (size, fate, later) in batches {
             now += later;
-            for at in read..(read + size).min(jobs.len()) {
+            let from = read;
+            for at in from..(from + size).min(jobs.len()) {
                 let (job, offset) = (&jobs[at], first + i64::try_from(at).unwrap());
                 let name = job.id.to_string();
                 let look: Look = window.look(0, offset, ("acme", &name), now).unwrap();
