@@ -52,9 +52,16 @@ pub fn results(name: &str) -> PathBuf {
 pub fn memory(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let value = status.lines().find_map(|found| found.strip_prefix(line));
-    value.and_then(|v| v.split_whitespace().nth(1).or_else(|| v.split_whitespace().next())).map_or(0, kib)
+    let kib = value.and_then(|v| v.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }
 
-fn kib(number: &str) -> u64 {
-    number.parse::<u64>().unwrap_or(0) << 10
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_process_is_read() {
+        assert!(memory("VmRSS:") > 1 << 20, "{}", memory("VmRSS:"));
+    }
 }
