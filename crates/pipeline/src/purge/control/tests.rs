@@ -224,6 +224,23 @@ fn a_start_that_went_back_is_purged_again() {
     assert_eq!((world.partitions[0].start, world.deletes, world.age_ms()), (9, 2, 0));
 }
 
+/// Guarantees: what came back with a broker and could not be deleted at once is told as content that is there.
+/// Fails when: what was found before the start went back is still believed, or a deletion that failed counts as done.
+#[test]
+fn what_came_back_and_was_not_deleted_is_told() {
+    let mut world = World::new(2, 1);
+    (0..2).for_each(|partition| world.write(partition));
+    world.commit_all(0);
+    world.round();
+    assert_eq!(world.age_ms(), 0);
+    world.partitions.iter_mut().for_each(|log| log.start = 0);
+    // The question is answered, the deletion is not: it is done in the first partition only.
+    world.silent = vec![true, false];
+    world.round();
+    assert_eq!((world.partitions[0].start, world.partitions[1].start), (1, 0));
+    assert_eq!((world.age_ms(), world.true_age_ms()), (200, 200));
+}
+
 /// Guarantees: a commit beyond the end speaks of another log: nothing of this one is deleted.
 /// Fails when: the offset is cut down to the end, which deletes what nobody has read.
 #[test]
