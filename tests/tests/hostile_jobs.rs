@@ -19,7 +19,7 @@ use tamis_tests::suite::{books_close, subjects, wait};
 use tamis_wire::proto::campaign::v1 as proto;
 use tamis_wire::{JobView, Message, Packed, Parts, Span, Spans, Stamp, splice};
 
-/// Guarantees: view, sieve and splice give every hostile record its fate, at most a second each, and what is forwarded can be
+/// Guarantees: view, sieve and splice give every hostile record its fate, in seconds at most, and what is forwarded can be
 /// read by every protobuf reader and holds exactly who was kept.
 /// Fails when: a wire type is not checked, a field twice passes, an address is taken whose length nobody looked at.
 #[test]
@@ -43,7 +43,7 @@ fn every_hostile_record_has_its_fate_in_the_pure_line() {
         if found != fate {
             wrong.push(format!("{name}: {found:?}, not {fate:?}"));
         }
-        if begun.elapsed() > Duration::from_secs(1) {
+        if begun.elapsed() > Duration::from_secs(5) {
             wrong.push(format!("{name}: took {:?}", begun.elapsed()));
         }
     }
