@@ -6,7 +6,7 @@
 use tamis_campaign::{RECIPIENTS_MAX, RejectReason, Verdict};
 
 /// What must not be found in any log, dead letter or outcome: pieces of people and content in these records.
-pub const CANARIES: [&str; 4] = ["39981", "camille", "CANARY-CONTENT", "CANARY-FIELDS"];
+pub const CANARIES: [&str; 4] = ["6399810", "camille", "CANARY-CONTENT", "CANARY-FIELDS"];
 
 /// What must become of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ pub(crate) const ROWS_MAX: usize = 10_000;
 pub(crate) struct Rows {
     addresses: Vec<String>,
     contacts: Vec<String>,
-    postal: Vec<Box<[String; POSTAL_FIELDS.len()]>>,
+    postal: Vec<[String; POSTAL_FIELDS.len()]>,
 }
 
 /// One row, as a subject or as the code it is rejected with.
@@ -64,7 +64,7 @@ impl Rows {
         let addresses = self.addresses.iter().map(|text| address(subjects, text));
         let contacts = self.contacts.iter().map(move |text| contact(subjects, tenant, text));
         let postal = self.postal.iter().map(|fields| {
-            let [name, street, extra, postal_code, city, country] = &**fields;
+            let [name, street, extra, postal_code, city, country] = fields;
             let one = Postal { name, street, extra, postal_code, city, country };
             subjects.postal(&one).map(|subject| (subject, Identity::Postal)).map_err(code)
         });
@@ -124,7 +124,7 @@ fn texts(field: &str, value: Option<Many<Scalar>>) -> Result<Vec<String>, Refusa
     array(field, value)?.into_iter().enumerate().map(one).collect()
 }
 
-fn postal_fields(index: usize, row: PostalRow) -> Result<Box<[String; POSTAL_FIELDS.len()]>, Refusal> {
+fn postal_fields(index: usize, row: PostalRow) -> Result<[String; POSTAL_FIELDS.len()], Refusal> {
     match row {
         PostalRow::Fields(fields) => Ok(fields),
         PostalRow::Other => {

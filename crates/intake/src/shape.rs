@@ -34,7 +34,7 @@ pub(crate) const POSTAL_FIELDS: [&str; 6] = ["name", "street", "extra", "postal_
 /// A row of `postal`.
 pub(crate) enum PostalRow {
     /// An object of known names, each once at most, with texts.
-    Fields(Box<[String; POSTAL_FIELDS.len()]>),
+    Fields([String; POSTAL_FIELDS.len()]),
     /// Anything else.
     Other,
 }
@@ -151,7 +151,7 @@ impl<'de> Shape<'de> for PostalRow {
     }
 
     fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
-        let mut kept: Box<[Option<String>; POSTAL_FIELDS.len()]> = Box::default();
+        let mut kept: [Option<String>; POSTAL_FIELDS.len()] = Default::default();
         let mut good = true;
         while let Some(name) = fields.next_key::<String>()? {
             let place = POSTAL_FIELDS.iter().position(|known| *known == name);
@@ -165,7 +165,7 @@ impl<'de> Shape<'de> for PostalRow {
                 (_, _) => good = false,
             }
         }
-        Ok(if good { Self::Fields(Box::new((*kept).map(Option::unwrap_or_default))) } else { Self::Other })
+        Ok(if good { Self::Fields(kept.map(Option::unwrap_or_default)) } else { Self::Other })
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_postal_row_has_known_names_with_texts_each_once() {
         let read = |text: &str| match serde_json::from_str(text).unwrap() {
-            PostalRow::Fields(fields) => Some(*fields),
+            PostalRow::Fields(fields) => Some(fields),
             PostalRow::Other => None,
         };
         let fields = read(r#"{"city":"Brest","name":"Ada","extra":null}"#).unwrap();

@@ -103,9 +103,17 @@ fn fuzz() -> Result<Count> {
         .collect();
     targets.sort();
     for target in targets {
+        // What is found goes into the first folder: the second is kept in the repository.
+        let found = root().join("target/fuzz-corpus").join(&target);
+        std::fs::create_dir_all(&found).context("make a folder for what is found")?;
+        let kept = root().join("fuzz/corpus").join(&target);
+        let (found, kept) = (found.to_string_lossy(), kept.to_string_lossy());
         let limit = format!("-max_total_time={FUZZ_SECONDS}");
-        let run =
-            ["fuzz", "run", "--sanitizer=none", &target, "--", &limit, "-rss_limit_mb=2048", "-verbosity=0"];
+        let run = [
+            &["fuzz", "run", "--sanitizer=none", &target, &found, &kept][..],
+            &["--", &limit, "-rss_limit_mb=2048", "-verbosity=0"],
+        ]
+        .concat();
         println!("fuzz: {target}, {FUZZ_SECONDS} s ({})", program.display());
         if runs(&mut nightly::command(&run))? {
             count.passed += 1;
