@@ -5,6 +5,7 @@
 mod bench;
 mod kafka;
 mod lint;
+mod soak;
 mod tests;
 mod tidy;
 mod tools;
@@ -22,7 +23,8 @@ cargo xtask <command>
                           starts a broker that stays, 8 hours at most; its address is the last line
   kafka down              ends it and removes its data
   tidy                    the house rules alone
-  soak [minutes]          the promises of the whole, over and over (10 minutes)";
+  soak [--minutes N] [--seed S] [--retries]
+                          three brokers, three processes, one fault after the other (10 minutes, a random seed)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,8 +42,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Result<bool> {
     match arguments {
         ["test"] => tests::test(),
-        ["soak"] => tests::soak(10),
-        ["soak", minutes] => tests::soak(minutes.parse()?),
+        ["soak", options @ ..] => soak::soak(options),
         ["lint"] => lint::lint(),
         ["tidy"] => tidy::tidy(),
         ["bench", name, rest @ ..] => bench::bench(name, rest),
