@@ -75,7 +75,7 @@ fn in_world(options: &Options, dir: &std::path::Path) -> Result<Report> {
     let mut world = World::start(dir)?;
     let history = Arc::new(History::default());
     let watch = Watch::start(&world, &history)?;
-    wait_until_ready(&watch)?;
+    wait_until_ready(&mut world, &watch)?;
     let load = Load::start(&world, &history, options.seed, options.retries)?;
     std::thread::sleep(WARM_UP);
     // The faults' dice are not the load's.
@@ -112,9 +112,12 @@ fn in_world(options: &Options, dir: &std::path::Path) -> Result<Report> {
     Ok(Report { seed, lasted, faults, sums, violations, holds, late_errors })
 }
 
-fn wait_until_ready(watch: &Watch) -> Result<()> {
+fn wait_until_ready(world: &mut World, watch: &Watch) -> Result<()> {
     let begun = Instant::now();
     while !watch.all_ready() {
+        if world.processes.iter_mut().any(|process| !process.service.is_running()) {
+            bail!("a process ended before it was ready; its log says why");
+        }
         if begun.elapsed() > READY_LIMIT {
             bail!("the processes are not ready after {} s", READY_LIMIT.as_secs());
         }
