@@ -137,19 +137,33 @@ pub(crate) struct Nemesis<'a> {
     pub(crate) history: Arc<History>,
     pub(crate) dice: Dice,
     pub(crate) violations: Vec<checker::Violation>,
+    kinds: Vec<Kind>,
     deck: Vec<Kind>,
 }
 
 impl<'a> Nemesis<'a> {
     pub(crate) fn new(world: &'a mut World, watch: &'a Watch, history: &Arc<History>, seed: u64) -> Self {
         let (history, dice) = (Arc::clone(history), Dice::new(seed));
-        Self { world, watch, history, dice, violations: Vec::new(), deck: Vec::new() }
+        Self {
+            world,
+            watch,
+            history,
+            dice,
+            violations: Vec::new(),
+            kinds: Kind::ALL.to_vec(),
+            deck: Vec::new(),
+        }
+    }
+
+    /// Only this kind, again and again.
+    pub(crate) fn only(&mut self, kind: Kind) {
+        self.kinds = vec![kind];
     }
 
     /// The next fault of a shuffled deck: each kind comes before one comes again.
     pub(crate) fn draw(&mut self) -> Kind {
         if self.deck.is_empty() {
-            self.deck = Kind::ALL.to_vec();
+            self.deck = self.kinds.clone();
             for place in (1..self.deck.len()).rev() {
                 let other = self.below(place + 1);
                 self.deck.swap(place, other);
@@ -210,6 +224,7 @@ impl<'a> Nemesis<'a> {
                 let what =
                     format!("{kind}: after 90 s all ready: {ready}, {undecided} jobs without an outcome");
                 self.tell(checker::Kind::Stuck, what);
+                self.world.describe(&format!("stuck-{}", self.violations.len()))?;
                 return Ok(None);
             }
             std::thread::sleep(Duration::from_millis(50));

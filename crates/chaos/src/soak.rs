@@ -10,7 +10,7 @@ use tamis_tests::people::Dice;
 use crate::checker::{self, Kind, Violation};
 use crate::history::History;
 use crate::load::Load;
-use crate::nemesis::Nemesis;
+use crate::nemesis::{self, Nemesis};
 use crate::read_back;
 use crate::report::Report;
 use crate::watch::{self, Watch};
@@ -32,6 +32,8 @@ pub struct Options {
     pub seed: u64,
     /// Whether the scheduler sends some jobs twice (G7).
     pub retries: bool,
+    /// One kind of fault, when only that is to be done.
+    pub only: Option<nemesis::Kind>,
     /// Whether every fault is said as it is done.
     pub verbose: bool,
 }
@@ -81,6 +83,9 @@ fn in_world(options: &Options, dir: &std::path::Path) -> Result<Report> {
     // The faults' dice are not the load's.
     let seed = Dice::new(options.seed).roll(u64::MAX);
     let mut nemesis = Nemesis::new(&mut world, &watch, &history, seed);
+    if let Some(kind) = options.only {
+        nemesis.only(kind);
+    }
     let begun = Instant::now();
     let mut faults = Vec::new();
     while begun.elapsed() < Duration::from_secs(60 * options.minutes) {
@@ -94,6 +99,9 @@ fn in_world(options: &Options, dir: &std::path::Path) -> Result<Report> {
     let lasted = begun.elapsed();
     load.finish();
     wait_for_the_last_jobs(&history);
+    if history.book().undecided() > 0 {
+        nemesis.world.describe("last-jobs")?;
+    }
     for place in 0..nemesis.world.processes.len() {
         let lost = watch::lost(nemesis.world.processes[place].admin);
         if lost > 0.0 {

@@ -171,6 +171,21 @@ impl World {
         self.cluster.bootstrap().split(',').filter_map(|address| address.parse().ok()).collect()
     }
 
+    /// Writes down what each process says of itself now, beside its log.
+    pub(crate) fn describe(&self, name: &str) -> Result<()> {
+        for process in &self.processes {
+            let text: Vec<String> = ["/readyz", "/metrics"]
+                .iter()
+                .map(|path| {
+                    process::get(process.admin, path).unwrap_or_else(|| format!("{path}: no answer\n"))
+                })
+                .collect();
+            let file = process.config.with_file_name(format!("{name}.txt"));
+            fs::write(file, text.concat()).context("write what a process says of itself")?;
+        }
+        Ok(())
+    }
+
     /// Nothing is in the way any more.
     pub(crate) fn heal_network(&self) {
         for proxy in &self.proxies {

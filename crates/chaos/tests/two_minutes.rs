@@ -10,7 +10,8 @@ use tamis_chaos::soak::{self, Options};
 fn g1_g3_g4_g6_every_promise_is_kept_for_two_hostile_minutes() {
     let seed = soak::random_seed().expect("the system has random bytes");
     println!("seed {seed}: cargo xtask soak --minutes 2 --seed {seed}");
-    let report = soak::run(&Options { minutes: 2, seed, retries: false, verbose: true }).expect("it runs");
+    let report =
+        soak::run(&Options { minutes: 2, seed, retries: false, only: None, verbose: true }).expect("it runs");
     println!("{report}");
     assert!(report.is_clean(), "{report}");
     assert!(report.faults.len() >= 3 && report.faults.iter().any(|fault| fault.bites > 0), "it was hostile");

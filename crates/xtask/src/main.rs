@@ -23,7 +23,7 @@ cargo xtask <command>
                           starts a broker that stays, 8 hours at most; its address is the last line
   kafka down              ends it and removes its data
   tidy                    the house rules alone
-  soak [--minutes N] [--seed S] [--retries]
+  soak [--minutes N] [--seed S] [--retries] [--only KIND]
                           three brokers, three processes, one fault after the other (10 minutes, a random seed)";
 
 fn main() -> ExitCode {
