@@ -29,10 +29,10 @@ pub fn tamis_bin() -> PathBuf {
         let cargo = option_env!("CARGO").unwrap_or("cargo");
         let built = Command::new(cargo).args(["build", "--quiet", "--package", "tamis"]).status();
         assert!(built.is_ok_and(|status| status.success()), "the binary builds");
-        // A test runs from <target>/<profile>/deps.
-        let test = std::env::current_exe().expect("a test has a path");
-        let target = test.ancestors().nth(3).expect("a test is built into target/<profile>/deps");
-        target.join("debug").join("tamis")
+        // A test runs from <target>/<profile>/deps, a program from <target>/<profile>.
+        let ours = std::env::current_exe().expect("a test has a path");
+        let target = ours.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+        target.expect("cargo marks its target folder").join("debug").join("tamis")
     })
     .clone()
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::suite::wait;
 
@@ -103,6 +103,18 @@ impl Service {
         let _ = self.child.wait();
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it runs, or stands still: it has not ended.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
@@ -114,6 +126,21 @@ impl Service {
     pub fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.child.wait().expect("the process can be waited for")
+    }
+
+    /// SIGTERM, and how it ended; killed, and `None`, when it has not ended by then.
+    #[must_use]
+    pub fn stop_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.signal("TERM");
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.kill();
+        None
     }
 }
 

@@ -5,6 +5,7 @@ use crate::node::Node;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// How to start a broker.
 #[derive(Debug, Clone)]
@@ -53,17 +54,41 @@ impl Broker {
             }
         };
         let node = Node::prepare(dir, options.port, options.heap_mb)?;
-        let mut broker = Self { node, shell: None, _fresh: fresh };
+        let mut broker = Self::of(node);
+        broker._fresh = fresh;
         broker.launch()?;
         Ok(broker)
     }
 
+    /// Not started yet.
+    pub(crate) fn of(node: Node) -> Self {
+        Self { node, shell: None, _fresh: None }
+    }
+
     fn launch(&mut self) -> Result<(), Error> {
+        self.spawn()?;
+        self.wait_until_ready(1)
+    }
+
+    /// Starts java, and does not wait.
+    pub(crate) fn spawn(&mut self) -> Result<(), Error> {
         // A pid of an earlier start must not be taken for this one's.
         let _ = std::fs::remove_file(self.node.pid_file());
         let child = self.node.command()?.spawn().map_err(|e| Error::new("start Kafka", e))?;
-        let shell = self.shell.insert(child);
-        self.node.wait_until_ready(|| matches!(shell.try_wait(), Ok(None)))
+        self.shell = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it answers and knows of `brokers`.
+    pub(crate) fn wait_until_ready(&mut self, brokers: u32) -> Result<(), Error> {
+        let Self { node, shell, .. } = self;
+        node.wait_until_ready(brokers, || shell.as_mut().is_some_and(|s| matches!(s.try_wait(), Ok(None))))
+    }
+
+    /// Whether its process runs, or stands still.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.shell.as_mut().is_some_and(|shell| matches!(shell.try_wait(), Ok(None)))
     }
 
     /// `host:port` for clients.
@@ -111,11 +136,34 @@ impl Broker {
     /// Kills it (SIGKILL). The data stays until the broker is dropped.
     pub fn kill(&mut self) {
         if let Some(mut shell) = self.shell.take() {
+            if matches!(shell.try_wait(), Ok(Some(_))) {
+                // It has ended by itself; its number may be another's by now.
+                return;
+            }
             // Ends the watchdog's input, upon which it kills java; the shell ends with java.
             drop(shell.stdin.take());
             let _ = self.signal("KILL");
             let _ = shell.wait();
         }
+    }
+
+    /// Asks it to end (SIGTERM), as an operator would, and kills it if it has not after `limit`. Says whether it went
+    /// by itself.
+    ///
+    /// # Errors
+    /// When the broker is not running.
+    pub fn stop(&mut self, limit: Duration) -> Result<bool, Error> {
+        self.signal("TERM")?;
+        let deadline = Instant::now() + limit;
+        while self.is_running() {
+            if Instant::now() >= deadline {
+                self.kill();
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.shell = None;
+        Ok(true)
     }
 
     /// Kills it if it runs, and starts it again on the same port and data.

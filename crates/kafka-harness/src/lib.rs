@@ -1,11 +1,14 @@
-//! A real Apache Kafka for tests: one node, on free loopback ports, gone when its owner is gone.
+//! A real Apache Kafka for tests: one node or three, on free loopback ports, gone when their owner is gone.
 
 mod broker;
+mod cluster;
 mod detached;
+mod disk;
 mod jars;
 mod node;
 
 pub use broker::{Broker, Options, shared};
+pub use cluster::{Cluster, ClusterOptions};
 pub use detached::{Up, down, up};
 
 use std::fmt;

@@ -47,30 +47,46 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     pub(crate) port: u16,
     pub(crate) heap_mb: u32,
+    /// What runs java, before its own command line: nothing, or the way into a name space of its own.
+    pub(crate) within: Vec<String>,
+    /// More options for java.
+    pub(crate) jvm: Vec<String>,
     libs: PathBuf,
 }
 
 impl Node {
     /// Writes the settings and formats the data directory, unless that is done already.
     pub(crate) fn prepare(dir: PathBuf, port: Option<u16>, heap_mb: u32) -> Result<Self, Error> {
-        const STEP: &str = "prepare Kafka's directory";
-        let libs = crate::jars::folder()?;
-        let (free, controller) = free_ports().map_err(|e| Error::new(STEP, e))?;
+        let [free, controller] = free_ports().map_err(|e| Error::new("find ports for Kafka", e))?;
         let port = port.unwrap_or(free);
-        let node = Self { dir, port, heap_mb, libs };
-        let data = node.dir.join("data");
-        fs::create_dir_all(&data).map_err(|e| Error::new(STEP, e))?;
+        let node = Self::new(dir, port, heap_mb)?;
         let properties = format!(
             "{PROPERTIES}controller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n",
-            data.display()
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n"
         );
-        fs::write(node.properties(), properties).map_err(|e| Error::new(STEP, e))?;
-        if !data.join("meta.properties").exists() {
-            node.format()?;
-        }
+        node.settle(&properties)?;
         Ok(node)
+    }
+
+    /// A node that will live in `dir`.
+    pub(crate) fn new(dir: PathBuf, port: u16, heap_mb: u32) -> Result<Self, Error> {
+        let libs = crate::jars::folder()?;
+        let node = Self { dir, port, heap_mb, within: Vec::new(), jvm: Vec::new(), libs };
+        fs::create_dir_all(node.data()).map_err(|e| Error::new("make Kafka's directory", e))?;
+        Ok(node)
+    }
+
+    /// Writes the settings, to which the place of the data is added, and formats the data directory once.
+    pub(crate) fn settle(&self, properties: &str) -> Result<(), Error> {
+        let properties = format!("{properties}log.dirs={}\n", self.data().display());
+        fs::write(self.properties(), properties).map_err(|e| Error::new("write Kafka's settings", e))?;
+        if self.data().join("meta.properties").exists() { Ok(()) } else { self.format() }
+    }
+
+    /// Where the data is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
     }
 
     fn properties(&self) -> PathBuf {
@@ -82,7 +98,10 @@ impl Node {
     }
 
     fn format(&self) -> Result<(), Error> {
-        let formatted = Command::new("java")
+        let mut words = self.within.clone();
+        words.push("java".to_owned());
+        let formatted = Command::new(&words[0])
+            .args(&words[1..])
             .args(["-cp", &self.classpath(), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
             .arg(self.properties())
             .output()
@@ -114,15 +133,12 @@ impl Node {
     /// The broker's command line.
     pub(crate) fn java(&self) -> Vec<String> {
         let heap = self.heap_mb;
-        vec![
-            "java".to_owned(),
-            format!("-Xms{}m", heap.min(256)),
-            format!("-Xmx{heap}m"),
-            "-cp".to_owned(),
-            self.classpath(),
-            "kafka.Kafka".to_owned(),
-            self.properties().display().to_string(),
-        ]
+        let mut words = self.within.clone();
+        words.extend(["java".to_owned(), format!("-Xms{}m", heap.min(256)), format!("-Xmx{heap}m")]);
+        words.extend(self.jvm.iter().cloned());
+        words.extend(["-cp".to_owned(), self.classpath(), "kafka.Kafka".to_owned()]);
+        words.push(self.properties().display().to_string());
+        words
     }
 
     pub(crate) fn pid_file(&self) -> PathBuf {
@@ -137,11 +153,15 @@ impl Node {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Waits until the broker answers ApiVersions and has registered itself; `alive` tells whether to go on.
-    pub(crate) fn wait_until_ready(&self, mut alive: impl FnMut() -> bool) -> Result<(), Error> {
+    /// Waits until the broker answers ApiVersions and `brokers` have registered; `alive` tells whether to go on.
+    pub(crate) fn wait_until_ready(
+        &self,
+        brokers: u32,
+        mut alive: impl FnMut() -> bool,
+    ) -> Result<(), Error> {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline && alive() {
-            if answers(self.port).unwrap_or(false) {
+            if registered(self.port).is_ok_and(|known| known >= brokers) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -150,16 +170,22 @@ impl Node {
     }
 }
 
-/// Two ports that are free now. Another process could take them before Kafka does; then the start fails and says so.
-fn free_ports() -> std::io::Result<(u16, u16)> {
-    let (one, two) =
-        (TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
-    Ok((one.local_addr()?.port(), two.local_addr()?.port()))
+/// Ports that are free now. Another process could take them before Kafka does; then the start fails and says so.
+pub(crate) fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        // Held until all are found, so that none is found twice.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
-/// Asks Metadata (api 3, version 1, no topics) and looks whether a broker is in the answer: ApiVersions alone is
+/// Asks Metadata (api 3, version 1, no topics) and looks how many brokers are in the answer: ApiVersions alone is
 /// answered before the broker has registered.
-fn answers(port: u16) -> std::io::Result<bool> {
+fn registered(port: u16) -> std::io::Result<u32> {
     const LIMIT: Duration = Duration::from_secs(1);
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -171,7 +197,8 @@ fn answers(port: u16) -> std::io::Result<bool> {
     // Length, correlation id, number of brokers.
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
-    Ok(head[4..8] == [0, 0, 0, 7] && head[8..12] != [0; 4])
+    let ours = head[4..8] == [0, 0, 0, 7];
+    Ok(if ours { u32::from_be_bytes([head[8], head[9], head[10], head[11]]) } else { 0 })
 }
 
 /// The last lines of a log, for an error's text.

@@ -7,6 +7,7 @@ mod careful;
 mod kafka;
 mod lint;
 mod nightly;
+mod soak;
 mod tests;
 mod tidy;
 mod tools;
@@ -25,7 +26,8 @@ cargo xtask <command>
   kafka down              ends it and removes its data
   careful                 the filter and the decoders under Miri and cargo careful; needs nightly
   tidy                    the house rules alone
-  soak [minutes]          the promises of the whole, over and over (10 minutes)";
+  soak [--minutes N] [--seed S] [--retries] [--only KIND]
+                          three brokers, three processes, one fault after the other (10 minutes, a random seed)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,8 +45,7 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Result<bool> {
     match arguments {
         ["test"] => tests::test(),
-        ["soak"] => tests::soak(10),
-        ["soak", minutes] => tests::soak(minutes.parse()?),
+        ["soak", options @ ..] => soak::soak(options),
         ["lint"] => lint::lint(),
         ["careful"] => careful::careful(),
         ["tidy"] => tidy::tidy(),

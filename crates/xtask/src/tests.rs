@@ -5,7 +5,6 @@ use crate::tools::{cargo, from_crates, from_debian, java, root, runs};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 const CARGO_FUZZ: &str = "0.13.2";
 const FUZZ_SECONDS: u32 = 10;
@@ -28,25 +27,8 @@ pub(crate) fn test() -> Result<bool> {
     Ok(count.failed == 0)
 }
 
-/// `cargo xtask soak`: the promises of the whole until the time is up, or one is broken.
-pub(crate) fn soak(minutes: u64) -> Result<bool> {
-    prepare()?;
-    let (begun, limit) = (Instant::now(), Duration::from_secs(minutes * 60));
-    let mut rounds = 0;
-    while begun.elapsed() < limit {
-        let count = counted(&mut cargo(&["test", "-p", "tamis-tests", "--", "--include-ignored"]))?;
-        rounds += 1;
-        if count.failed > 0 {
-            println!("broken in round {rounds}, after {:?}", begun.elapsed());
-            return Ok(false);
-        }
-    }
-    println!("{rounds} rounds in {:?}, nothing broken", begun.elapsed());
-    Ok(true)
-}
-
 /// What tests need besides Rust: a broker's Java, what the C of librdkafka is compiled with, and the program.
-fn prepare() -> Result<()> {
+pub(crate) fn prepare() -> Result<()> {
     java()?;
     from_debian("cc", "--version", &["build-essential"])?;
     from_debian("make", "--version", &["build-essential"])?;

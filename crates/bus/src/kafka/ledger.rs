@@ -1,5 +1,7 @@
 //! The transactional writer.
 
+mod offsets;
+
 use super::client::{self, Watch, drop_aside};
 use super::headers::Stationery;
 use super::jobs::{self, Member};
@@ -12,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientContext, Offset, TopicPartitionList, bindings};
+use rdkafka::{ClientContext, bindings};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -74,7 +76,8 @@ impl ProducerContext for Clerk {
 
 /// A producer between two replacements.
 struct Writer {
-    producer: ThreadedProducer<Clerk>,
+    /// Shared with a call of [`offsets`] that may not come back.
+    producer: Arc<ThreadedProducer<Clerk>>,
     shapes: Shapes,
     open: bool,
     sent: i32,
@@ -203,23 +206,26 @@ impl KafkaLedger {
             return Ok(());
         }
         let writer = Self::writer(&mut self.writer, VERB)?;
-        let mut list = TopicPartitionList::with_capacity(outgoing.offsets.len());
-        for (partition, next) in &outgoing.offsets {
-            list.add_partition_offset(&self.names.jobs, *partition, Offset::Offset(*next))
-                .map_err(|e| Fault::Abort(client::error(VERB, &e)))?;
-        }
         // Taken now, not earlier: the group's generation in it is what fences a member that was put out.
         let group = self
             .member
             .upgrade()
             .and_then(|member| member.group_metadata())
             .ok_or_else(|| Fault::Abort(jobs::gone(VERB)))?;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match writer.producer.send_offsets_to_transaction(&list, &group, left) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
-                Err(error) => return Err(judge(VERB, &error)),
+        let call = offsets::Call {
+            producer: Arc::clone(&writer.producer),
+            topic: self.names.jobs.clone(),
+            offsets: outgoing.offsets.clone(),
+            group,
+            deadline,
+        };
+        let answer = offsets::within(deadline + offsets::GRACE, move || call.make());
+        match answer {
+            Some(answer) => answer.map_err(|error| judge(VERB, &error)),
+            None => {
+                writer.doubtful = true;
+                let detail = "the client does not come back from a call; a new one takes over";
+                Err(Fault::Replace(Error::new(VERB, Blame::Unreachable, detail)))
             }
         }
     }
@@ -311,6 +317,7 @@ impl Ledger for KafkaLedger {
         }
         let producer: ThreadedProducer<Clerk> =
             self.client.create_with_context(Clerk::default()).map_err(|e| client::error(VERB, &e))?;
+        let producer = Arc::new(producer);
         let opened = loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match producer.init_transactions(left) {

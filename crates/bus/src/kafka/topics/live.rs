@@ -1,7 +1,10 @@
 //! Asks the brokers and changes them.
 
 use super::super::client::{self, Watch};
-use super::{Cluster, Config, Configs, Existing, Finding, Mend, Wanted, needed, plan, replicas, wanted};
+use super::{
+    Cluster, Config, Configs, Existing, Finding, Mend, Severity, Wanted, needed, plan, replicas, wanted,
+};
+use crate::types::after;
 use crate::{Blame, Error};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, OwnedResourceSpecifier,
@@ -13,7 +16,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long topics that look unfit are asked for again before it is believed. A broker learns of topics after the
+/// controller has made them: asked in that moment, or just after its own start, it says that they are missing or have no
+/// settings, and a service that believed it would refuse to start.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+const SETTLE_STEP: Duration = Duration::from_millis(250);
 
 /// Whether a broker answers.
 pub(in super::super) fn probe(config: &Config, timeout: Duration) -> Result<(), Error> {
@@ -37,9 +46,16 @@ pub fn read(config: &Config, timeout: Duration) -> Result<Cluster, Error> {
 /// # Errors
 /// As [`read`].
 pub fn check_needed(config: &Config, timeout: Duration) -> Result<Vec<Finding>, Error> {
-    let wanted = needed(config);
-    let cluster = read_with(&admin(config)?, &wanted, timeout)?;
-    Ok(plan(&wanted, &cluster))
+    let (admin, wanted) = (admin(config)?, needed(config));
+    let settled = after(SETTLE_LIMIT);
+    loop {
+        let findings = plan(&wanted, &read_with(&admin, &wanted, timeout)?);
+        let unfit = findings.iter().any(|finding| finding.severity == Severity::Refuse);
+        if !unfit || Instant::now() >= settled {
+            return Ok(findings);
+        }
+        std::thread::sleep(SETTLE_STEP);
+    }
 }
 
 /// Creates what is missing and strengthens what is weaker; deletes and weakens nothing. Returns what it did, a line
