@@ -30,7 +30,7 @@ pub(crate) fn deliveries(partition: usize) -> u8 {
 }
 
 /// The place of an `outcomes` partition in a transaction.
-pub(crate) fn outcomes(partition: usize) -> u8 {
+pub(crate) const fn outcomes(partition: usize) -> u8 {
     (PARTITIONS_MAX + partition) as u8
 }
 

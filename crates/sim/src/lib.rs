@@ -22,6 +22,7 @@ mod dice;
 mod faults;
 mod kafka;
 mod mutant;
+pub mod script;
 mod shadow;
 mod shrink;
 mod worker;
@@ -57,6 +58,12 @@ pub(crate) const DEDUPE_MS: Ms = 40_000;
 pub(crate) const SKEW_MS: Ms = 1_000;
 /// How long tombstones are kept, and the oldest snapshot that is used, ms (`delete.retention.ms`).
 pub(crate) const TOMBSTONES_MS: Ms = 15_000;
+
+/// How old a record of the suppression log is before it replaces an earlier one, ms (`min.compaction.lag.ms`). It must be
+/// longer than a batch may take from its barrier to its commit: else an opt-out that was acked before the barrier, and
+/// is said once more after it, can be compacted away before the filter has read it, and the filter stands at the
+/// barrier's answer without it.
+pub(crate) const COMPACTION_LAG_MS: Ms = 10_000;
 
 /// The control's times.
 pub(crate) const LIMITS: Limits = Limits { freshness_max_ms: 5_000, patience_ms: 1_000, retry_ms: 200 };

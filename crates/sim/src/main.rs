@@ -42,7 +42,9 @@ fn arguments() -> Result<Option<Campaign>, String> {
             "--mutant" => {
                 let name = value()?;
                 if name == "list" {
-                    Mutant::ALL.iter().for_each(|mutant| println!("{}\t{}", mutant.name(), mutant.text()));
+                    for mutant in Mutant::ALL {
+                        println!("{}\t{}\t{}", mutant.name(), mutant.text(), mutant.breaks());
+                    }
                     return Ok(None);
                 }
                 let found = Mutant::ALL.iter().copied().find(|mutant| mutant.name() == name);

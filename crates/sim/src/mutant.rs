@@ -43,6 +43,8 @@ mutants! {
     LastStableAsBarrier, "the last stable offset as the barrier", "G1";
     /// The position is told before the records are applied.
     FilterLags, "the filter tells a position that it has not applied", "G1";
+    /// Compaction may act on what was written a moment ago.
+    CompactionAtOnce, "the suppression log is compacted without a lag", "G1";
     /// A snapshot from before what compaction has removed.
     OldSnapshot, "a snapshot older than the tombstones is accepted", "G3";
     /// A rewind that does not seek.

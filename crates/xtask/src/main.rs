@@ -1,10 +1,11 @@
-//! `cargo xtask`: test, lint, bench, kafka, tidy, soak.
+//! `cargo xtask`: test, lint, bench, kafka, mutants, tidy, soak.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod kafka;
 mod lint;
+mod mutants;
 mod tests;
 mod tidy;
 mod tools;
@@ -21,6 +22,7 @@ cargo xtask <command>
   kafka up [--tmpfs] [--port N] [--heap-mb N] [--hours N]
                           starts a broker that stays, 8 hours at most; its address is the last line
   kafka down              ends it and removes its data
+  mutants                 deliberate breaks, each of which the simulator must catch; a table
   tidy                    the house rules alone
   soak [minutes]          the promises of the whole, over and over (10 minutes)";
 
@@ -43,6 +45,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["soak"] => tests::soak(10),
         ["soak", minutes] => tests::soak(minutes.parse()?),
         ["lint"] => lint::lint(),
+        ["mutants"] => mutants::mutants(),
         ["tidy"] => tidy::tidy(),
         ["bench", name, rest @ ..] => bench::bench(name, rest),
         ["kafka", "up", options @ ..] => kafka::up(options),

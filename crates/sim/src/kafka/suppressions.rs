@@ -114,10 +114,12 @@ impl Suppressions {
     }
 
     /// Removes what a later record replaces, and tombstones from before `collect_before` that every live reader
-    /// has behind it. The last record is in the active segment, which is never compacted.
-    pub(crate) fn compact(&mut self, collect_before: Ms, read_by_all: i64) {
+    /// has behind it. The last record is in the active segment, which is never compacted; from the first record that
+    /// is not older than `clean_before` nothing counts (`min.compaction.lag.ms`).
+    pub(crate) fn compact(&mut self, clean_before: Ms, collect_before: Ms, read_by_all: i64) {
         let mut seen = 0u64;
-        let last = index(self.high).saturating_sub(1);
+        let old = self.history.iter().take_while(|entry| entry.at < clean_before).count();
+        let last = index(self.high).saturating_sub(1).min(old);
         for offset in (0..last).rev() {
             let Some(entry) = self.kept[offset] else { continue };
             let bit = 1u64 << (entry.person % 64);

@@ -2,8 +2,9 @@
 
 use super::World;
 use crate::faults::Fault;
+use crate::mutant::Mutant;
 use crate::worker::filter::Snapshot;
-use crate::{Ms, TOMBSTONES_MS};
+use crate::{COMPACTION_LAG_MS, Ms, TOMBSTONES_MS};
 
 /// The kinds that need no opportunity of their own.
 const KINDS: [Fault; 12] = [
@@ -72,8 +73,9 @@ impl World {
             Fault::Compaction => {
                 for partition in 0..self.env.cluster.suppressions.len() {
                     let read_by_all = self.read_by_all(partition);
-                    let before = now.saturating_sub(TOMBSTONES_MS);
-                    self.env.cluster.suppressions[partition].compact(before, read_by_all);
+                    let lag = if self.env.mutant == Some(Mutant::CompactionAtOnce) { 0 } else { COMPACTION_LAG_MS };
+                    let (clean, collect) = (now.saturating_sub(lag), now.saturating_sub(TOMBSTONES_MS));
+                    self.env.cluster.suppressions[partition].compact(clean, collect, read_by_all);
                 }
                 return self.env.say(|| "nemesis: suppressions are compacted".to_owned());
             }
