@@ -97,7 +97,12 @@ impl Report {
     #[must_use]
     pub fn a_minute(&self) -> u64 {
         let seconds = self.took.as_secs_f64().max(1e-6);
-        #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "a figure to read")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            clippy::cast_possible_truncation,
+            reason = "a figure to read"
+        )]
         let pace = (self.schedules as f64 * 60.0 / seconds) as u64;
         pace
     }
@@ -125,7 +130,11 @@ impl fmt::Display for Report {
                 writeln!(f, "BROKEN {}: {}", violation.promise, violation.text)?;
             }
             let faults: Vec<&str> = ran.struck.iter().map(|(_, fault)| fault.text()).collect();
-            writeln!(f, "faults it needs: {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") })?;
+            writeln!(
+                f,
+                "faults it needs: {}",
+                if faults.is_empty() { "none".to_owned() } else { faults.join(", ") }
+            )?;
             writeln!(f, "replay with SIM_SEED={seed}")?;
         }
         Ok(())

@@ -46,6 +46,8 @@ faults! {
     LeaderChange = 200, "suppression leader changed";
     /// The filter stands still for a while.
     FilterStalls = 200, "filter stalled";
+    /// The writer's requests are under way for long.
+    WriterStalls = 200, "writer stalled";
     /// Somebody leaves a transaction open on the suppression log.
     Stranger = 160, "stranger's transaction on suppressions";
     /// The scheduler writes in a transaction, and may abort it.

@@ -7,7 +7,6 @@
 use crate::kafka::Cluster;
 use crate::kafka::log::{Fate, Producer};
 use crate::{DEDUPE_MS, JobId, Ms, PARTITIONS_MAX, People, SKEW_MS, SUPPRESSIONS_MAX, home, people};
-use tamis_bus::Partition;
 
 /// A job as the log has it: its number in [`Shadow::jobs`].
 pub(crate) type JobRef = u16;
@@ -44,7 +43,6 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
-    pub(crate) partition: usize,
     pub(crate) to: People,
     /// What was acked when it was written.
     acked: Ends,
@@ -91,8 +89,8 @@ impl Shadow {
     }
 
     /// The scheduler writes a job. Its number.
-    pub(crate) fn write(&mut self, id: JobId, partition: usize, to: People, fate: Fate) -> JobRef {
-        self.jobs.push(Job { id, partition, to, acked: self.acked, fate, decided: false });
+    pub(crate) fn write(&mut self, id: JobId, to: People, fate: Fate) -> JobRef {
+        self.jobs.push(Job { id, to, acked: self.acked, fate, decided: false });
         self.jobs.len() as JobRef - 1
     }
 
@@ -137,13 +135,18 @@ impl Shadow {
             expected += 1;
         }
         if expected < to {
-            let text =
-                format!("partition {partition}: offsets go to {to}, and the job at {expected} was never decided");
+            let text = format!(
+                "partition {partition}: offsets go to {to}, and the job at {expected} was never decided"
+            );
             return self.broken("G4", text);
         }
-        let stray = deliveries.iter().find(|d| !outcomes.iter().any(|o| o.job == d.job && o.forwarded == d.to));
+        let stray =
+            deliveries.iter().find(|d| !outcomes.iter().any(|o| o.job == d.job && o.forwarded == d.to));
         if let Some(stray) = stray {
-            let text = format!("partition {partition}: job {} is delivered without an outcome that says so", stray.job);
+            let text = format!(
+                "partition {partition}: job {} is delivered without an outcome that says so",
+                stray.job
+            );
             return self.broken("G4", text);
         }
         self.committed[partition] = to.max(from);
@@ -191,7 +194,8 @@ impl Shadow {
         for person in people(outcome.suppressed) {
             let home = home(person, cluster.suppressions.len());
             if !cluster.suppressions[home].in_force(person, outcome.filter[home]) {
-                return self.broken("G3", format!("job {number} drops person {person} without a record in force"));
+                return self
+                    .broken("G3", format!("job {number} drops person {person} without a record in force"));
             }
         }
     }
@@ -232,18 +236,14 @@ impl Shadow {
                     .map(|e| e.value.to)
                     .collect();
                 if to != [outcome.forwarded][usize::from(outcome.forwarded == 0)..] {
-                    return self.broken("G4", format!("job {} is not delivered as its outcome says", entry.value));
+                    return self
+                        .broken("G4", format!("job {} is not delivered as its outcome says", entry.value));
                 }
             }
             if seen.next().is_some() {
                 return self.broken("G4", format!("partition {partition}: more outcomes than jobs"));
             }
         }
-    }
-
-    /// As far as `partition` was decided.
-    pub(crate) fn decided_to(&self, partition: Partition) -> i64 {
-        self.committed[partition as usize]
     }
 }
 

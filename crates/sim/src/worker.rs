@@ -6,6 +6,7 @@
 
 pub(crate) mod consumer;
 pub(crate) mod filter;
+mod threads;
 mod window;
 pub(crate) mod writer;
 
@@ -13,7 +14,7 @@ use crate::faults::Fault;
 use crate::mutant::Mutant;
 use crate::shadow::{Ends, Outcome};
 use crate::world::Env;
-use crate::{DEDUPE_MS, LIMITS, Ms, PARTITIONS_MAX, SUPPRESSIONS_MAX};
+use crate::{LIMITS, Ms, PARTITIONS_MAX, SUPPRESSIONS_MAX};
 use consumer::{Asked, Consumer, Read};
 use filter::{Filter, Snapshot};
 use std::collections::VecDeque;
@@ -22,8 +23,6 @@ use tamis_pipeline::control::{Call, Control, Input, Ticket};
 use window::Window;
 use writer::{Around, Order, Outgoing, Writer};
 
-/// How long the recall waits for open transactions, ms.
-const RECALL_MS: Ms = 3_000;
 /// Calls after which a control counts as one that never comes to rest.
 const CALLS_MAX: u32 = 200;
 
@@ -73,6 +72,7 @@ pub(crate) struct Worker {
     pub(crate) paused_until: Ms,
     pub(crate) filter: Filter,
     pub(crate) filter_stalls_until: Ms,
+    pub(crate) writer_stalls_until: Ms,
     /// The log's end at the start: the filter is loaded when it has come so far.
     target: Option<Positions>,
     control: Option<Control>,
@@ -105,6 +105,7 @@ impl Worker {
             paused_until: 0,
             filter: snapshot.map_or_else(Filter::new, |snapshot| snapshot.filter),
             filter_stalls_until: 0,
+            writer_stalls_until: 0,
             target: None,
             control: None,
             next: Next::Nothing,
@@ -143,7 +144,12 @@ impl Worker {
     pub(crate) fn is_at_rest(&self, env: &Env) -> bool {
         let polls = matches!(self.next, Next::Poll { .. });
         let settled = self.control.as_ref().is_some_and(Control::is_settled);
-        polls && settled && !self.holds && self.mail.is_empty() && self.writer.is_idle() && !self.consumer.has_records(&env.cluster)
+        polls
+            && settled
+            && !self.holds
+            && self.mail.is_empty()
+            && self.writer.is_idle()
+            && !self.consumer.has_records(&env.cluster)
     }
 
     /// The worker's thread. Whether there was anything to do.
@@ -304,8 +310,7 @@ impl Worker {
             return false;
         }
         let half = env.dice.fault(Fault::RewindHalf);
-        let stable =
-            !matches!(env.mutant, Some(Mutant::PendingOffsetsIgnored | Mutant::ReadUncommitted));
+        let stable = !matches!(env.mutant, Some(Mutant::PendingOffsetsIgnored | Mutant::ReadUncommitted));
         let seek = env.mutant != Some(Mutant::NoSeek);
         let count = if half { most / 2 } else { most };
         let well = self.consumer.rewind(&env.cluster, count, stable, seek) && !half;
@@ -358,7 +363,7 @@ impl Worker {
 
     /// The writer's thread.
     pub(crate) fn write(&mut self, env: &mut Env) -> bool {
-        if self.writer.is_idle() {
+        if self.writer.is_idle() || env.now < self.writer_stalls_until {
             return false;
         }
         let consumer = &self.consumer;
@@ -371,120 +376,6 @@ impl Worker {
         if let Some(answer) = self.writer.step(env, &mut around) {
             self.mail.push_back(answer);
         }
-        true
-    }
-
-    /// The barrier's thread: takes the questions that are there, then asks, then answers them all.
-    pub(crate) fn ask(&mut self, env: &mut Env) -> bool {
-        let Some((tickets, asked_at)) = self.asking.take() else {
-            if self.asks.is_empty() {
-                return false;
-            }
-            self.asking = Some((std::mem::take(&mut self.asks), self.clock(env)));
-            return true;
-        };
-        let end = if env.dice.fault(Fault::EndUnknown) { None } else { self.end(env) };
-        for ticket in tickets {
-            self.mail.push_back(Input::End { ticket, asked_at, end: end.clone() });
-        }
-        true
-    }
-
-    fn end(&mut self, env: &Env) -> Option<Positions> {
-        let logs = &env.cluster.suppressions;
-        match env.mutant {
-            Some(Mutant::NoBarrier) => return Some(Positions::zero(logs.len())),
-            Some(Mutant::LastStableAsBarrier) => {
-                let stable: Option<Vec<i64>> = logs.iter().map(|log| log.stable()).collect();
-                return stable.map(Positions::new);
-            }
-            _ => {}
-        }
-        let end = env.cluster.ends()?;
-        let before = std::mem::replace(&mut self.last_end, end.clone());
-        Some(if env.mutant == Some(Mutant::BarrierBeforeRead) { before } else { end })
-    }
-
-    /// The follower's thread: loads, then starts the worker, then goes on following.
-    pub(crate) fn follow(&mut self, env: &mut Env) -> bool {
-        if env.now < self.filter_stalls_until || self.finished {
-            return false;
-        }
-        let partitions = env.cluster.suppressions.len();
-        let partition = env.dice.index(partitions);
-        if env.mutant == Some(Mutant::FilterLags) && self.is_loaded() && self.filter.is_behind(&env.cluster) {
-            let told = env.cluster.suppressions.iter().map(|log| log.readable).collect();
-            self.mail.push_back(Input::Filter(Positions::new(told)));
-        }
-        let mut moved = false;
-        for turn in 0..partitions {
-            let partition = (partition + turn) % partitions;
-            moved |= self.filter.follow(partition, &env.cluster.suppressions[partition], 1 + env.dice.below(6));
-            if moved {
-                break;
-            }
-        }
-        let position = self.filter.positions(partitions);
-        if self.is_loaded() {
-            if moved {
-                self.mail.push_back(Input::Filter(position));
-            }
-            return moved;
-        }
-        if self.target.is_none() {
-            self.target = if env.dice.fault(Fault::EndUnknown) { None } else { env.cluster.ends() };
-            moved |= self.target.is_some();
-        }
-        if self.target.as_ref().is_some_and(|target| position.reaches(target)) {
-            env.say(|| format!("worker {}: filter loaded at {position:?}", self.id));
-            self.control = Some(Control::new(LIMITS, position));
-            self.feed(env, Input::Tick);
-            return true;
-        }
-        moved
-    }
-
-    fn order_recall(&mut self, env: &Env, ticket: Ticket) {
-        let early = env.mutant == Some(Mutant::RecallEndEarly);
-        let end = |partition: usize| {
-            if early { self.recall_ends[partition] } else { env.cluster.outcomes[partition].end() }
-        };
-        let partitions = self.consumer.assigned.iter().map(|partition| *partition as usize);
-        let ends = partitions.map(|partition| (partition, end(partition))).collect();
-        self.recall = Some(Recall { ticket, since: env.now, ends });
-    }
-
-    /// The recall's thread: reads `outcomes` to the end that was asked, waiting for what is open before it.
-    pub(crate) fn recall(&mut self, env: &mut Env) -> bool {
-        let Some(recall) = self.recall.take() else { return false };
-        let open = recall.ends.iter().any(|(partition, end)| env.cluster.outcomes[*partition].stable() < *end);
-        let waits = open && env.mutant != Some(Mutant::RecallNotWaiting);
-        let late = env.now > recall.since + RECALL_MS;
-        if waits && !late {
-            self.recall = Some(recall);
-            return false;
-        }
-        let known = !waits && !env.dice.fault(Fault::RecallRefused);
-        if known {
-            let since = self.wall(env) - DEDUPE_MS as i64;
-            for (partition, end) in recall.ends {
-                let window = &mut self.windows[partition];
-                window.clear();
-                if env.mutant == Some(Mutant::RecallNotRead) {
-                    continue;
-                }
-                let entries = env.cluster.outcomes[partition].entries.iter().take(end as usize);
-                for entry in entries.filter(|entry| entry.fate.is_readable()) {
-                    let outcome = &entry.value;
-                    if !outcome.duplicate && outcome.decided_at > since {
-                        let id = env.shadow.jobs[usize::from(outcome.job)].id;
-                        window.note(id, outcome.offset, outcome.decided_at);
-                    }
-                }
-            }
-        }
-        env.say(|| format!("worker {}: recall {}", self.id, if known { "done" } else { "failed" }));
-        self.mail.push_back(Input::Recalled { ticket: recall.ticket, known });
         true
     }
 

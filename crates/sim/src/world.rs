@@ -167,7 +167,7 @@ impl World {
     /// Somebody acts.
     fn step(&mut self) {
         let place = self.env.dice.index(self.workers.len());
-        match self.env.dice.below(40) {
+        match self.env.dice.below(42) {
             0..=9 => self.with(place, |worker, env| worker.work(env)),
             10..=17 => self.with(place, |worker, env| worker.write(env)),
             18..=20 => self.with(place, |worker, env| worker.ask(env)),
@@ -226,11 +226,10 @@ impl World {
             let mut to = [0; PARTITIONS_MAX];
             for (partition, to) in to.iter_mut().enumerate().take(partitions) {
                 let partition = partition as i32;
-                let positions = self.workers.iter().flatten().filter_map(|w| w.consumer.position(partition));
-                *to = match self.env.mutant {
-                    Some(Mutant::PurgeToRead) => positions.max().unwrap_or(0),
-                    _ => self.env.cluster.group.committed(partition, true).unwrap_or(0),
-                };
+                let read = self.workers.iter().flatten().filter_map(|w| w.consumer.position(partition)).max();
+                let committed = self.env.cluster.group.committed(partition, true);
+                let broken = self.env.mutant == Some(Mutant::PurgeToRead);
+                *to = if broken { read } else { committed }.unwrap_or(0);
             }
             self.purge_to = Some(to);
             return true;

@@ -45,7 +45,8 @@ impl Real {
             .create()
             .unwrap();
         let plain = base(broker).set("enable.idempotence", "true").create().unwrap();
-        let real = Self { broker, name, admin, plain, clients: [Vec::new(), Vec::new()], member, stale: None };
+        let real =
+            Self { broker, name, admin, plain, clients: [Vec::new(), Vec::new()], member, stale: None };
         real.join();
         real
     }
@@ -230,7 +231,8 @@ fn the_model_and_a_real_broker_give_the_same_answers() {
         for (place, step) in steps.iter().copied().enumerate() {
             let expected = model.play(step);
             let mut told = real.play(step);
-            let asks = matches!(step, Step::Read { .. } | Step::End { .. } | Step::Committed { .. } | Step::Start);
+            let asks =
+                matches!(step, Step::Read { .. } | Step::End { .. } | Step::Committed { .. } | Step::Start);
             for _ in 0..20 {
                 if told == expected || !asks {
                     break;

@@ -21,9 +21,12 @@ fn g1_to_g7_hold_in_every_schedule_of_a_random_seed() {
 #[test]
 fn every_mutant_is_caught() {
     for mutant in Mutant::ALL.iter().copied() {
-        let campaign = Campaign { seed: 1, limit: Duration::from_secs(60), mutant: Some(mutant), replay: None };
+        let campaign =
+            Campaign { seed: 1, limit: Duration::from_secs(60), mutant: Some(mutant), replay: None };
         let report = campaign.run();
-        let Some((_, shrunk)) = &report.failed else { panic!("{} survives {} schedules", mutant.name(), report.schedules) };
+        let Some((_, shrunk)) = &report.failed else {
+            panic!("{} survives {} schedules", mutant.name(), report.schedules)
+        };
         let violation = shrunk.ran.violation.as_ref().unwrap();
         println!("{}: {} after {} schedules", mutant.name(), violation.promise, report.schedules);
     }

@@ -22,7 +22,12 @@ const SEED: &str = "20261125";
 /// The copy's crates, what they are made of, and what they need of each other. The control needs of the bus two types.
 const MEMBERS: [(&str, &[&str], &str, &[&str]); 4] = [
     ("campaign", &["src"], "", &[]),
-    ("bus", &["src/types.rs"], "#![allow(dead_code)]\nmod types;\npub use types::{Partition, Positions};\n", &["campaign"]),
+    (
+        "bus",
+        &["src/types.rs"],
+        "#![allow(dead_code)]\nmod types;\npub use types::{Partition, Positions};\n",
+        &["campaign"],
+    ),
     ("pipeline", &["src/control.rs"], "pub mod control;\n", &["bus"]),
     ("sim", &["src"], "", &["bus", "pipeline"]),
 ];
@@ -120,7 +125,8 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
 /// Builds the copy's simulator, with a target folder of its own.
 fn build(tree: &Path) -> Result<PathBuf> {
     let target = root().join("target/mutants/target");
-    let mut cargo = command("cargo", &["build", "--release", "--quiet", "-p", "tamis-sim", "--manifest-path"]);
+    let mut cargo =
+        command("cargo", &["build", "--release", "--quiet", "-p", "tamis-sim", "--manifest-path"]);
     cargo.arg(tree.join("Cargo.toml")).arg("--target-dir").arg(&target);
     let output = cargo.output().context("start cargo build")?;
     ensure!(output.status.success(), "the copy does not build: {}", String::from_utf8_lossy(&output.stderr));
@@ -136,7 +142,8 @@ fn listed(program: &Path) -> Result<String> {
 fn simulate(program: &Path, arguments: &[&str]) -> Result<Seen> {
     let output = command(program, arguments).output().context("start the simulator")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let schedules = text.lines().find_map(|line| line.split_once(" schedules with").map(|(n, _)| n.to_owned()));
+    let schedules =
+        text.lines().find_map(|line| line.split_once(" schedules with").map(|(n, _)| n.to_owned()));
     let broken = text.lines().find_map(|line| line.strip_prefix("BROKEN ")?.split_once(':'));
     let broken = broken.map(|(promise, _)| promise.to_owned());
     let schedules = schedules.with_context(|| {

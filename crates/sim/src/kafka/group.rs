@@ -84,7 +84,9 @@ impl Group {
     }
 
     pub(crate) fn heartbeat(&mut self, id: MemberId, generation: i64, now: Ms) -> Pulse {
-        let Some(member) = self.members.iter_mut().find(|member| member.id == id) else { return Pulse::Unknown };
+        let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
+            return Pulse::Unknown;
+        };
         member.heard_at = now;
         if self.rebalancing.is_some() {
             Pulse::Rebalance

@@ -89,7 +89,8 @@ impl<T: Copy + Default> Log<T> {
 
     /// What `producer`'s open transaction holds here.
     pub(crate) fn open_of(&self, producer: Producer) -> impl Iterator<Item = &T> {
-        let first = self.open.iter().find(|(open, _)| *open == producer).map_or(self.end(), |(_, first)| *first);
+        let first =
+            self.open.iter().find(|(open, _)| *open == producer).map_or(self.end(), |(_, first)| *first);
         let mine = move |entry: &&Entry<T>| entry.fate == Fate::Open && entry.producer == producer;
         self.entries[index(first)..].iter().filter(mine).map(|entry| &entry.value)
     }

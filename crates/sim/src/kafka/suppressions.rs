@@ -116,6 +116,10 @@ impl Suppressions {
     /// Removes what a later record replaces, and tombstones from before `collect_before` that every live reader
     /// has behind it. The last record is in the active segment, which is never compacted; from the first record that
     /// is not older than `clean_before` nothing counts (`min.compaction.lag.ms`).
+    ///
+    /// A lift goes only when every live reader has it behind it. That is an assumption, not Kafka's doing: the follower
+    /// passes over tombstones, so one that stands between an opt-out and its lift while the tombstone takes the lift
+    /// away would block for good.
     pub(crate) fn compact(&mut self, clean_before: Ms, collect_before: Ms, read_by_all: i64) {
         let mut seen = 0u64;
         let old = self.history.iter().take_while(|entry| entry.at < clean_before).count();
@@ -126,7 +130,8 @@ impl Suppressions {
             let old = matches!(entry.says, Says::Tombstone)
                 && entry.at < collect_before
                 && (offset as i64) < read_by_all;
-            if entry.says == Says::Marker || seen & bit != 0 || old {
+            let lift_unread = entry.says == Says::Lifted && (offset as i64) >= read_by_all;
+            if entry.says == Says::Marker || (seen & bit != 0 && !lift_unread) || old {
                 self.kept[offset] = None;
             }
             seen |= bit;
@@ -135,7 +140,8 @@ impl Suppressions {
 
     /// Whether the person's opt-out is in force in the first `end` records ever written.
     pub(crate) fn in_force(&self, person: Person, end: i64) -> bool {
-        let mine = |entry: &&Entry| entry.person == person && matches!(entry.says, Says::InForce | Says::Lifted);
+        let mine =
+            |entry: &&Entry| entry.person == person && matches!(entry.says, Says::InForce | Says::Lifted);
         let until = index(end).min(self.history.len());
         self.history[..until].iter().rev().find(mine).is_some_and(|entry| entry.says == Says::InForce)
     }

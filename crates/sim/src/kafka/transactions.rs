@@ -29,10 +29,16 @@ pub(crate) enum Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Empty,
-    Ongoing { since: Ms },
+    Ongoing {
+        since: Ms,
+    },
     /// Decided; markers are on their way.
-    Preparing { commit: bool },
-    Complete { commit: bool },
+    Preparing {
+        commit: bool,
+    },
+    Complete {
+        commit: bool,
+    },
 }
 
 /// One transactional id.

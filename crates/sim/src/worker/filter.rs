@@ -1,8 +1,8 @@
 //! The filter, and the thread that follows the suppression log into it.
 
-use crate::kafka::suppressions::{Says, Suppressions};
 use crate::kafka::Cluster;
 use crate::kafka::log::index;
+use crate::kafka::suppressions::{Says, Suppressions};
 use crate::shadow::Ends;
 use crate::{Ms, People, SUPPRESSIONS_MAX};
 use tamis_bus::Positions;
@@ -56,5 +56,6 @@ impl Filter {
 
 /// The first record from `position` on: what was compacted away and markers are passed over.
 fn next(log: &Suppressions, position: i64) -> Option<i64> {
-    (position..log.readable).find(|offset| log.kept[index(*offset)].is_some_and(|entry| entry.says != Says::Marker))
+    (position..log.readable)
+        .find(|offset| log.kept[index(*offset)].is_some_and(|entry| entry.says != Says::Marker))
 }

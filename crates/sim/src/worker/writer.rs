@@ -74,7 +74,14 @@ pub(crate) struct Limbo {
 
 impl Writer {
     pub(crate) fn new(id: u8) -> Self {
-        Self { id, epoch: None, doubtful: false, begun: false, doing: Doing::Nothing, orders: VecDeque::new() }
+        Self {
+            id,
+            epoch: None,
+            doubtful: false,
+            begun: false,
+            doing: Doing::Nothing,
+            orders: VecDeque::new(),
+        }
     }
 
     /// Whether it has nothing to do.
@@ -189,7 +196,13 @@ impl Writer {
     }
 
     /// Adds the partition and writes its records; false when the transaction must be aborted.
-    fn send_records(&self, env: &mut Env, outgoing: &Outgoing, epoch: u32, place: u8) -> Result<bool, Refused> {
+    fn send_records(
+        &self,
+        env: &mut Env,
+        outgoing: &Outgoing,
+        epoch: u32,
+        place: u8,
+    ) -> Result<bool, Refused> {
         env.cluster.enter(self.id, epoch, place, env.now)?;
         if env.dice.fault(Fault::ProduceRefused) {
             return Ok(false);
@@ -250,7 +263,9 @@ impl Writer {
                 self.doing = if commit { Doing::Committing } else { Doing::Aborting };
                 return None;
             }
-            Err(Refused::Fenced | Refused::Invalid) => return Some(self.unknown(env, "is fenced at the end")),
+            Err(Refused::Fenced | Refused::Invalid) => {
+                return Some(self.unknown(env, "is fenced at the end"));
+            }
         }
         if env.dice.fault(lost) {
             return Some(self.unknown(env, "had no answer, and it was carried out"));

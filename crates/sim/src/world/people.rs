@@ -42,7 +42,8 @@ impl Scheduler {
         let known = self.to.len() as u64;
         let again = known > 0 && (known == IDS || dice.one_in(3));
         if again {
-            let id = dice.index(self.to.len());
+            // Mostly what was sent last: a scheduler that heard nothing tries again.
+            let id = if dice.one_in(2) { self.to.len() - 1 } else { dice.index(self.to.len()) };
             return (id as JobId, self.to[id]);
         }
         let to = dice.below(256) as People & self.everybody;
@@ -73,7 +74,7 @@ impl World {
         }
         let open = self.scheduler.open.as_mut().filter(|(p, _)| *p == partition);
         let fate = if open.is_some() { Fate::Open } else { Fate::Plain };
-        let job = self.env.shadow.write(id, partition, to, fate);
+        let job = self.env.shadow.write(id, to, fate);
         let producer = open.map(|(_, jobs)| {
             jobs.push(job);
             SCHEDULER
@@ -87,7 +88,8 @@ impl World {
     pub(super) fn end_jobs(&mut self, commit: bool) -> bool {
         let Some((partition, jobs)) = self.scheduler.open.take() else { return false };
         for job in jobs {
-            self.env.shadow.jobs[usize::from(job)].fate = if commit { Fate::Committed } else { Fate::Aborted };
+            self.env.shadow.jobs[usize::from(job)].fate =
+                if commit { Fate::Committed } else { Fate::Aborted };
         }
         self.env.cluster.jobs[partition].mark(SCHEDULER, commit);
         let what = if commit { "commits" } else { "aborts" };
@@ -107,7 +109,7 @@ impl World {
             Some((_, Entry { says: Says::InForce, .. })) if dice.one_in(2) => Says::Lifted,
             // Only what every reader has behind it, and no snapshot that may be used is older than.
             Some((offset, Entry { says: Says::Lifted, at, .. }))
-                if *now > at + TOMBSTONES_MS && offset < read_by_all && dice.one_in(2) =>
+                if *now > at + TOMBSTONES_MS && offset < read_by_all =>
             {
                 Says::Tombstone
             }

@@ -49,6 +49,7 @@ impl World {
                 Some(worker) if !worker.finished && !worker.draining => {
                     worker.paused_until = 0;
                     worker.filter_stalls_until = 0;
+                    worker.writer_stalls_until = 0;
                 }
                 Some(_) => {
                     self.leave(place);
