@@ -212,6 +212,7 @@ pub const SCRIPTS: &[(&str, &[Step])] = {
                 Begin(0),
                 Produce(0, 3),
                 Commit(0),
+                HIGH,
                 Plain(4),
                 Start,
                 DeleteBefore(2),
