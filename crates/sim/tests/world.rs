@@ -16,13 +16,18 @@ fn g1_to_g7_hold_in_every_schedule_of_a_random_seed() {
     assert!(report.failed.is_none(), "a promise is broken, see above");
 }
 
-/// Guarantees: the simulator sees each break in what surrounds the control, within seconds, from a fixed seed.
+/// Guarantees: the simulator sees each break in what surrounds the control, from the seed of
+/// `docs/mutants.md`. Most are seen at once, the two rarest after a minute.
 /// Fails when: the shadow does not look (leave a check of `judge` out), or the faults that lead there never strike.
 #[test]
 fn every_mutant_is_caught() {
     for mutant in Mutant::ALL.iter().copied() {
-        let campaign =
-            Campaign { seed: 1, limit: Duration::from_secs(60), mutant: Some(mutant), replay: None };
+        let campaign = Campaign {
+            seed: 20_261_125,
+            limit: Duration::from_secs(300),
+            mutant: Some(mutant),
+            replay: None,
+        };
         let report = campaign.run();
         let Some((_, shrunk)) = &report.failed else {
             panic!("{} survives {} schedules", mutant.name(), report.schedules)

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// How long the unbroken world must hold.
 const SOUND_SECONDS: &str = "20";
 /// How long a break may stay unseen.
-const BREAK_SECONDS: &str = "60";
+const BREAK_SECONDS: &str = "300";
 /// Same seed, same table.
 const SEED: &str = "20261125";
 
