@@ -1,5 +1,7 @@
 //! The model is held against a real broker: the same scripts are played to both, and every answer must be the same.
 
+#![allow(clippy::unwrap_used)] // Helpers of a test: a panic is the report.
+
 use kafka_harness::Broker;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
