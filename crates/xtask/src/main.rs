@@ -1,4 +1,4 @@
-//! `cargo xtask`: test, lint, bench, kafka, careful, tidy, soak.
+//! `cargo xtask`: test, lint, bench, kafka, careful, mutants, tidy, soak.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -6,6 +6,7 @@ mod bench;
 mod careful;
 mod kafka;
 mod lint;
+mod mutants;
 mod nightly;
 mod soak;
 mod tests;
@@ -25,6 +26,7 @@ cargo xtask <command>
                           starts a broker that stays, 8 hours at most; its address is the last line
   kafka down              ends it and removes its data
   careful                 the filter and the decoders under Miri and cargo careful; needs nightly
+  mutants                 deliberate breaks, each of which the simulator must catch; a table
   tidy                    the house rules alone
   soak [--minutes N] [--seed S] [--retries] [--only KIND]
                           three brokers, three processes, one fault after the other (10 minutes, a random seed)";
@@ -48,6 +50,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["soak", options @ ..] => soak::soak(options),
         ["lint"] => lint::lint(),
         ["careful"] => careful::careful(),
+        ["mutants"] => mutants::mutants(),
         ["tidy"] => tidy::tidy(),
         ["bench", name, rest @ ..] => bench::bench(name, rest),
         ["kafka", "up", options @ ..] => kafka::up(options),

@@ -207,11 +207,13 @@ impl KafkaLedger {
         }
         let writer = Self::writer(&mut self.writer, VERB)?;
         // Taken now, not earlier: the group's generation in it is what fences a member that was put out.
-        let group = self
-            .member
-            .upgrade()
-            .and_then(|member| member.group_metadata())
-            .ok_or_else(|| Fault::Abort(jobs::gone(VERB)))?;
+        let member = self.member.upgrade().ok_or_else(|| Fault::Abort(jobs::gone(VERB)))?;
+        let group = member.group_metadata().ok_or_else(|| Fault::Abort(jobs::gone(VERB)))?;
+        // A member that was put out may have neither an id nor a generation any more, and the broker fences nobody
+        // who names none (`tamis-sim` has the script). The loss is noted by the time they are gone: look after taking them.
+        if member.assignment_lost() {
+            return Err(Fault::Abort(Error::new(VERB, Blame::Fenced, "the group has put this member out")));
+        }
         let call = offsets::Call {
             producer: Arc::clone(&writer.producer),
             topic: self.names.jobs.clone(),

@@ -165,6 +165,11 @@ const SEGMENT_BYTES_MOST: usize = i32::MAX as usize;
 /// A minute, Kafka's default: how long a segment that is deleted stays on the disk under another name.
 const FILE_DELETE_DELAY_MS: i64 = 60_000;
 
+/// 20 minutes, twice the longest `router.freshness_max_ms`: no record replaces an earlier one before every batch whose
+/// barrier came between the two has ended. Else an opt-out that is said once more after the barrier could take the
+/// first one off the log before the filter reads it, and the filter would stand at the barrier's answer without it (G1).
+const COMPACTION_LAG_MS: i64 = 1_200_000;
+
 /// What outcomes and dead letters are created with, days; theirs is the operator's to set, and is never compared.
 const HISTORY_DAYS: u64 = 365;
 const DEAD_LETTER_DAYS: u64 = 30;
@@ -207,6 +212,7 @@ fn topic(config: &Config, name: String, holds: Holds) -> Wanted {
     set("message.timestamp.type", "LogAppendTime");
     if holds == Holds::Suppressions {
         set("cleanup.policy", "compact");
+        set("min.compaction.lag.ms", &COMPACTION_LAG_MS.to_string());
     } else {
         set("cleanup.policy", "delete");
         set("retention.ms", &retention.as_millis().to_string());
@@ -250,6 +256,7 @@ pub fn plan(wanted: &[Wanted], cluster: &Cluster) -> Vec<Finding> {
             Some(existing) => {
                 let mut differences = Differences { topic, existing, found: Vec::new() };
                 differences.cleanup();
+                differences.compaction();
                 differences.partitions();
                 differences.size();
                 differences.replication(cluster.brokers);
@@ -301,6 +308,18 @@ impl Differences<'_> {
                 self.topic.name
             );
             self.add(Severity::Refuse, Mend::Operator, text);
+        }
+    }
+
+    fn compaction(&mut self) {
+        let is = self.number("min.compaction.lag.ms").unwrap_or(0);
+        if self.topic.holds == Holds::Suppressions && is < COMPACTION_LAG_MS {
+            let text = format!(
+                "min.compaction.lag.ms is {is}: an opt-out that is repeated may be compacted away before it is read; \
+                 `tamis topics apply` sets {COMPACTION_LAG_MS}"
+            );
+            let mend = Mend::Set { key: "min.compaction.lag.ms", value: COMPACTION_LAG_MS.to_string() };
+            self.add(Severity::Note, mend, text);
         }
     }
 

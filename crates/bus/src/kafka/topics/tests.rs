@@ -47,6 +47,18 @@ fn a_suppression_log_that_forgets_is_refused() {
     }
 }
 
+/// Guarantees (G1): no opt-out is compacted away between a barrier and the filter, because a repeat of it came later.
+/// Fails when: the lag is not looked at, or the topic is not created with it.
+#[test]
+fn g1_a_suppression_log_that_is_compacted_at_once_is_told_and_mended() {
+    let findings = changed("tamis.suppressions.v1", set("min.compaction.lag.ms", "0"));
+    assert_eq!(findings.len(), 1);
+    let mend = Mend::Set { key: "min.compaction.lag.ms", value: COMPACTION_LAG_MS.to_string() };
+    assert_eq!((findings[0].severity, &findings[0].mend), (Severity::Note, &mend));
+    assert!(changed("tamis.suppressions.v1", set("min.compaction.lag.ms", "9999999")).is_empty());
+    assert!(changed("tamis.send-jobs.v1", set("min.compaction.lag.ms", "0")).is_empty());
+}
+
 #[test]
 fn apply_never_turns_deletion_on_and_never_lowers_a_limit() {
     let compacted = changed("tamis.send-jobs.v1", set("cleanup.policy", "compact"));
