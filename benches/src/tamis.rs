@@ -32,6 +32,8 @@ pub fn start(config: Config, subjects: Subjects, batch: Batch) -> Result<Running
         batch_ms_max: batch.ms,
         batch_bytes_max: batch.bytes,
         jobs_topic: jobs_topic(),
+        // Every contestant reads the same jobs.
+        purge: tamis_pipeline::purge::Options { enabled: false, ..tamis_pipeline::purge::Options::default() },
         ..Options::default()
     };
     let bus = Arc::new(Kafka::new(config)?);

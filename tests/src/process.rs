@@ -103,12 +103,6 @@ impl Service {
         let _ = self.child.wait();
     }
 
-    /// Its process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Whether it runs, or stands still: it has not ended.
     #[must_use]
     pub fn is_running(&mut self) -> bool {

@@ -17,6 +17,9 @@ use tamis_wire::proto::campaign::v1::{Delivery, JobOutcome};
 use crate::history::{Book, Job, Micros, OptOut};
 pub use crate::read_back::Found;
 
+/// A delivery as it was read: channel, bytes, and what they say.
+type Seen<'a> = (Channel, &'a [u8], Delivery);
+
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -109,7 +112,7 @@ pub fn check(book: &Book, found: &Found) -> (Vec<Violation>, Sums) {
     for outcome in &found.outcomes {
         outcomes.entry(&outcome.job_id).or_default().push(outcome);
     }
-    let mut deliveries: BTreeMap<String, Vec<(Channel, &[u8], Delivery)>> = BTreeMap::new();
+    let mut deliveries: BTreeMap<String, Vec<Seen<'_>>> = BTreeMap::new();
     for (channel, bytes) in &found.deliveries {
         match Delivery::decode(bytes.as_slice()) {
             Ok(delivery) => {
