@@ -1,7 +1,9 @@
 //! The transactional writer.
 
 mod offsets;
+mod trust;
 
+use self::trust::Trust;
 use super::client::{self, Watch, drop_aside};
 use super::headers::Stationery;
 use super::jobs::{self, Member};
@@ -81,10 +83,7 @@ struct Writer {
     shapes: Shapes,
     open: bool,
     sent: i32,
-    /// The doubts when the transaction began.
-    doubts: u64,
-    /// An answer of an earlier transaction may still be under way: none may begin in this epoch.
-    doubtful: bool,
+    trust: Trust,
 }
 
 impl Writer {
@@ -94,9 +93,8 @@ impl Writer {
 
     /// Looks back on a call that began at `since`.
     fn look_back(&mut self, since: Instant, limit: Duration) {
-        if self.clerk().watch.doubts() != self.doubts || since.elapsed() >= limit {
-            self.doubtful = true;
-        }
+        let doubts = self.clerk().watch.doubts();
+        self.trust.look_back(doubts, since.elapsed() >= limit);
     }
 }
 
@@ -225,7 +223,7 @@ impl KafkaLedger {
         match answer {
             Some(answer) => answer.map_err(|error| judge(VERB, &error)),
             None => {
-                writer.doubtful = true;
+                writer.trust.lose();
                 let detail = "the client does not come back from a call; a new one takes over";
                 Err(Fault::Replace(Error::new(VERB, Blame::Unreachable, detail)))
             }
@@ -239,11 +237,11 @@ impl Ledger for KafkaLedger {
         let (since, limit) = (Instant::now(), self.call_limit);
         let writer = Self::writer(&mut self.writer, VERB)?;
         let doubts = writer.clerk().watch.doubts();
-        if writer.doubtful || writer.open {
+        let trusted = writer.trust.begin(doubts);
+        if !trusted || writer.open {
             let detail = "an earlier transaction may not have ended; a new epoch settles it";
             return Err(Fault::Replace(Error::new(VERB, Blame::Unreachable, detail)));
         }
-        writer.doubts = doubts;
         writer.sent = 0;
         writer.clerk().failed.store(0, Ordering::Release);
         writer.producer.begin_transaction().map_err(|e| judge(VERB, &e))?;
@@ -330,9 +328,8 @@ impl Ledger for KafkaLedger {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
         match opened.and_then(|()| Shapes::read(producer.client(), &self.names, left)) {
             Ok(shapes) => {
-                let doubts = producer.client().context().watch.doubts();
                 self.writer =
-                    Some(Writer { producer, shapes, open: false, sent: 0, doubts, doubtful: false });
+                    Some(Writer { producer, shapes, open: false, sent: 0, trust: Trust::default() });
                 Ok(())
             }
             Err(error) => {
