@@ -2,11 +2,16 @@
 
 use anyhow::{Context as _, Result, ensure};
 use kafka_harness::{Broker, Options};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::collections::BTreeMap;
+use std::future::Future as _;
+use std::pin::pin;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{Bus as _, KeyedRecord, Recorder as _, Scheduler as _, topic_name};
@@ -90,6 +95,29 @@ impl Setting {
         }
         wait.all()?;
         Ok(bytes)
+    }
+
+    /// Deletes every outcome, so that the next contestant is not told that all of it was decided before (G7).
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn forget_outcomes(&self) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create()?;
+        let mut list = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            list.add_partition_offset(&topic_name("bench", "outcomes"), partition, Offset::End)?;
+        }
+        let options = AdminOptions::new();
+        let mut answer = pin!(admin.delete_records(&list, &options));
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(answer) = answer.as_mut().poll(&mut context) {
+                answer?;
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Writes the first `count` people of the filter as opted out of the tenant's SMS.

@@ -103,6 +103,7 @@ fn measure(
         setting.write_filter(FILTER)?;
         bytes = setting.write_jobs(kind.jobs, kind.recipients)?;
         for (at, name) in CONTESTANTS.iter().enumerate().filter(|(_, name)| wanted(&only.contestant, name)) {
+            setting.forget_outcomes()?;
             let rate = compete(&setting, at, &format!("group-{round}-{at}"), set)?;
             println!("{}, {codec}, round {}: {name} {rate:.0} jobs/s", kind.what, round + 1);
             rates[at].push(rate);
