@@ -27,6 +27,12 @@ pub enum Dress {
     Utf16Be,
 }
 
+/// What was found, the first twenty, a line each, for a test's message.
+#[must_use]
+pub fn told(found: &[Found]) -> String {
+    found.iter().take(20).map(|found| format!("\n  {found}")).collect()
+}
+
 /// A canary that was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {

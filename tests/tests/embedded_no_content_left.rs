@@ -8,7 +8,7 @@ use tamis_bus::embedded::{Config, Embedded};
 use tamis_bus::{Bus, ContentTopic, Purger, Tail, TailTopic};
 use tamis_campaign::Channel;
 use tamis_tests::aviary::Aviary;
-use tamis_tests::canary::{Found, Searcher};
+use tamis_tests::canary::{Found, Searcher, told};
 use tamis_tests::process::{self, Service};
 use tamis_tests::suite;
 
@@ -48,10 +48,6 @@ fn search_readable(bus: &Embedded, searcher: &Searcher) -> Vec<Found> {
         }
     }
     found
-}
-
-fn told(found: &[Found]) -> String {
-    found.iter().take(20).map(|found| format!("\n  {found}")).collect()
 }
 
 /// Guarantees: after jobs, damaged records, opt-outs, a kill -9 in the middle, and gateways that read and committed, no

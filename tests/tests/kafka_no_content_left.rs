@@ -20,7 +20,7 @@ use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{Bus, ContentTopic, Purger, Tail, TailTopic};
 use tamis_campaign::Channel;
 use tamis_tests::aviary::Aviary;
-use tamis_tests::canary::{Found, Searcher};
+use tamis_tests::canary::{Found, Searcher, told};
 use tamis_tests::process::{self, Service};
 use tamis_tests::suite;
 use tamis_wire::Message as _;
@@ -143,10 +143,6 @@ fn names(found: &[Found]) -> Vec<&str> {
     names.sort_unstable();
     names.dedup();
     names
-}
-
-fn told(found: &[Found]) -> String {
-    found.iter().take(20).map(|found| format!("\n  {found}")).collect()
 }
 
 /// Guarantees: after opt-outs, jobs, damaged records, a kill -9 in the middle, and gateways that read and committed, no
