@@ -16,7 +16,7 @@ use tamis_campaign::Channel;
 
 /// As in `tamis` itself; the rivals have it too.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const JOBS: usize = 4_000;
 /// Not counted: clients still warm up.

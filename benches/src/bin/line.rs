@@ -16,7 +16,7 @@ use tamis_benches::{people, plain, raw, tamis};
 
 /// As in `tamis` itself; the rivals have it too.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// People in the filter.
 const FILTER: u64 = 1_000_000;
@@ -32,7 +32,7 @@ fifth of the jobs is committed to the last, so that joining does not count. Cont
   at most. The ceiling.
 - *plain*: prost, `HashSet<String>`, prost again; the same tuned clients and batches; no outcomes.
 - *tamis*: everything on: barrier, keyed subjects, reasons, stamps, headers of its own, outcomes; the same batches and as
-  much read ahead. And with its defaults: 10 ms, 8 MiB, 32 MiB read ahead.
+  much read ahead. And with its defaults: 10 ms, 8 MiB, 16 MiB read ahead.
 
 The filter has 1,000,000 records; 5 % of the recipients are in it.
 ";

@@ -14,7 +14,7 @@ use tamis_subject::{Key, Region, Subjects};
 
 /// As in `tamis` itself; the rivals have it too.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// 1 GB, some 40 kB each.
 const JOBS: u64 = 26_000;

@@ -21,7 +21,7 @@ use tamis_wire::{OutcomeView, Outcomes, Packed};
 
 /// As in `tamis` itself.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Jobs in one transaction.
 const TOGETHER: i64 = 40_000;

@@ -16,8 +16,8 @@ const TUNING: [(&str, &str); 7] = [
     ("fetch.wait.max.ms", "100"),
     ("fetch.queue.backoff.ms", "5"),
     ("queued.min.messages", "1000000"),
-    ("queued.max.messages.kbytes", "16384"),
-    ("fetch.max.bytes", "16777216"),
+    ("queued.max.messages.kbytes", "4096"),
+    ("fetch.max.bytes", "4194304"),
     ("check.crcs", "true"),
 ];
 

@@ -18,14 +18,14 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// What the consumer is made of. Memory is bounded by `queued.max.messages.kbytes` (all partitions together) plus
-/// one fetch; `fetch.queue.backoff.ms` is 1,000 by default, which would stop the line for a second whenever the
+/// one fetch, for each worker (what they cost: benches/results, allocator); `fetch.queue.backoff.ms` is 1,000 by default, which would stop the line for a second whenever the
 /// queue is full; statistics carry the log's end, from which the lag is told.
 const TUNING: [(&str, &str); 8] = [
     ("fetch.queue.backoff.ms", "5"),
     ("queued.min.messages", "1000000"),
-    ("queued.max.messages.kbytes", "32768"),
+    ("queued.max.messages.kbytes", "16384"),
     ("max.partition.fetch.bytes", "2097152"),
-    ("fetch.max.bytes", "16777216"),
+    ("fetch.max.bytes", "8388608"),
     ("statistics.interval.ms", "2000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("check.crcs", "true"),
