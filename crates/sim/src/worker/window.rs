@@ -1,7 +1,8 @@
 //! Which jobs were decided before, a table for each partition (G7).
 //!
-//! An entry is made when a job is decided ROUTED or EMPTY, at the decision and not at the commit. A job whose entry has
-//! its own offset is being decided again, after an abort, and is no duplicate: nothing has to be undone.
+//! An entry is made when a job is decided ROUTED or EMPTY, at the decision and not at the commit. One of a job's own
+//! offset or a later one is left from a transaction that was aborted, since commits go in order: the job is being decided
+//! again and is no duplicate, and nothing has to be undone.
 
 use crate::{DEDUPE_MS, JobId};
 
@@ -33,7 +34,7 @@ impl Window {
         self.entries.iter().any(|entry| {
             entry.id == id
                 && now - entry.decided_at < DEDUPE_MS as i64
-                && !(own_offset && entry.offset == low(offset))
+                && !(own_offset && entry.offset >= low(offset))
         })
     }
 
