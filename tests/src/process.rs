@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ pub struct Service {
 /// A free loopback port, as free as one can tell.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address")
+    let [port] = kafka_harness::free_ports().expect("loopback has a free port");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// Writes `<dir>/<instance>.toml` for `bus` (the lines of `[bus]`) with more lines after it.

@@ -18,11 +18,13 @@ pub struct Options {
     pub tmpfs: bool,
     /// The broker's port; a free one when `None`.
     pub port: Option<u16>,
+    /// More of the broker's settings, a line each, which win over the harness's own.
+    pub properties: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { heap_mb: 512, data_dir: None, tmpfs: false, port: None }
+        Self { heap_mb: 512, data_dir: None, tmpfs: false, port: None, properties: String::new() }
     }
 }
 
@@ -53,7 +55,7 @@ impl Broker {
                 (fresh.path().to_owned(), Some(fresh))
             }
         };
-        let node = Node::prepare(dir, options.port, options.heap_mb)?;
+        let node = Node::prepare(dir, options)?;
         let mut broker = Self::of(node);
         broker._fresh = fresh;
         broker.launch()?;
@@ -77,6 +79,10 @@ impl Broker {
         let child = self.node.command()?.spawn().map_err(|e| Error::new("start Kafka", e))?;
         self.shell = Some(child);
         Ok(())
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
     }
 
     /// Waits until it answers and knows of `brokers`.

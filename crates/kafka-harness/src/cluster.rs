@@ -3,10 +3,11 @@
 use crate::Error;
 use crate::broker::Broker;
 use crate::disk::SmallDisk;
-use crate::node::{Node, free_ports};
+use crate::node::{LOOK_AGAIN, Node, START_LIMIT};
+use crate::ports::free_ports;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many.
 const NODES: usize = 3;
@@ -103,10 +104,25 @@ impl Cluster {
         for node in &mut cluster.nodes {
             node.spawn()?;
         }
-        for node in &mut cluster.nodes {
-            node.wait_until_ready(u32::try_from(NODES).unwrap_or(u32::MAX))?;
-        }
+        cluster.wait_until_ready()?;
         Ok(cluster)
+    }
+
+    /// Waits until each node knows all of them; no longer than they all run.
+    fn wait_until_ready(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + START_LIMIT;
+        let all = u32::try_from(NODES).unwrap_or(u32::MAX);
+        while !self.nodes.iter().all(|node| node.node().knows(all)) {
+            let ended = self.nodes.iter_mut().position(|node| !node.is_running());
+            if ended.is_some() || Instant::now() >= deadline {
+                let words: Vec<String> = self.nodes.iter().map(|node| node.node().last_words()).collect();
+                let what =
+                    ended.map_or("not in time".to_owned(), |place| format!("node {} has ended", place + 1));
+                return Err(Error::new("start Kafka", format!("{what}: {}", words.join("; "))));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 
     /// `host:port` of each, for clients that nothing stands between.
@@ -155,8 +171,8 @@ impl Cluster {
 
     /// Waits until `place` is gone by itself; says whether it is.
     pub fn wait_until_gone(&mut self, place: usize, limit: Duration) -> bool {
-        let deadline = std::time::Instant::now() + limit;
-        while self.nodes[place].is_running() && std::time::Instant::now() < deadline {
+        let deadline = Instant::now() + limit;
+        while self.nodes[place].is_running() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(50));
         }
         !self.nodes[place].is_running()

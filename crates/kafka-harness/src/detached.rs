@@ -1,6 +1,7 @@
 //! `cargo xtask kafka up` and `down`: a broker that outlives the command that started it, for some hours.
 
 use crate::Error;
+use crate::broker::Options;
 use crate::jars::target_dir;
 use crate::node::Node;
 use std::fs;
@@ -45,7 +46,8 @@ pub fn up(options: &Up) -> Result<String, Error> {
     let place = dir();
     fs::create_dir_all(&place).map_err(|e| Error::new(STEP, e))?;
     let data = if options.tmpfs { data_dir_in_memory() } else { place.join("node") };
-    let node = Node::prepare(data, options.port, options.heap_mb)?;
+    let own = Options { heap_mb: options.heap_mb, port: options.port, ..Options::default() };
+    let node = Node::prepare(data, &own)?;
     let log = fs::File::create(node.log()).map_err(|e| Error::new(STEP, e))?;
     let errors = log.try_clone().map_err(|e| Error::new(STEP, e))?;
     // A session of its own: the terminal's end does not end it; `timeout` does, after the hours given.

@@ -6,10 +6,12 @@ mod detached;
 mod disk;
 mod jars;
 mod node;
+mod ports;
 
 pub use broker::{Broker, Options, shared};
 pub use cluster::{Cluster, ClusterOptions};
 pub use detached::{Up, down, up};
+pub use ports::free_ports;
 
 use std::fmt;
 

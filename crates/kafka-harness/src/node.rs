@@ -1,9 +1,11 @@
 //! One node: its settings, how it is formatted and started, and when it answers.
 
 use crate::Error;
+use crate::broker::Options;
+use crate::ports::free_ports;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,7 +41,10 @@ log.flush.start.offset.checkpoint.interval.ms=500
 ";
 
 /// How long a start may take on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// Between two looks at whether it answers.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Where a node lives.
 #[derive(Debug, Clone)]
@@ -56,14 +61,15 @@ pub(crate) struct Node {
 
 impl Node {
     /// Writes the settings and formats the data directory, unless that is done already.
-    pub(crate) fn prepare(dir: PathBuf, port: Option<u16>, heap_mb: u32) -> Result<Self, Error> {
+    pub(crate) fn prepare(dir: PathBuf, options: &Options) -> Result<Self, Error> {
         let [free, controller] = free_ports().map_err(|e| Error::new("find ports for Kafka", e))?;
-        let port = port.unwrap_or(free);
-        let node = Self::new(dir, port, heap_mb)?;
+        let port = options.port.unwrap_or(free);
+        let node = Self::new(dir, port, options.heap_mb)?;
         let properties = format!(
             "{PROPERTIES}controller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n"
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n{}\n",
+            options.properties
         );
         node.settle(&properties)?;
         Ok(node)
@@ -161,26 +167,23 @@ impl Node {
     ) -> Result<(), Error> {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline && alive() {
-            if registered(self.port).is_ok_and(|known| known >= brokers) {
+            if self.knows(brokers) {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(LOOK_AGAIN);
         }
-        Err(Error::new("start Kafka", format!("no answer on port {}; {}", self.port, tail(&self.log()))))
+        Err(Error::new("start Kafka", format!("no answer {}", self.last_words())))
     }
-}
 
-/// Ports that are free now. Another process could take them before Kafka does; then the start fails and says so.
-pub(crate) fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
-    let mut held = Vec::with_capacity(N);
-    let mut ports = [0; N];
-    for port in &mut ports {
-        // Held until all are found, so that none is found twice.
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
+    /// Whether it answers, and so many brokers have registered.
+    pub(crate) fn knows(&self, brokers: u32) -> bool {
+        registered(self.port).is_ok_and(|known| known >= brokers)
     }
-    Ok(ports)
+
+    /// Its port and the end of its log, for an error's text.
+    pub(crate) fn last_words(&self) -> String {
+        format!("on port {}; {}", self.port, tail(&self.log()))
+    }
 }
 
 /// Asks Metadata (api 3, version 1, no topics) and looks how many brokers are in the answer: ApiVersions alone is

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -49,7 +48,8 @@ fn json(text: &str) -> serde_json::Value {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
+    let [port] = kafka_harness::free_ports().expect("a port");
+    port
 }
 
 /// A directory with settings and a key, and free ports.

@@ -35,8 +35,8 @@ fn json(text: &str) -> serde_json::Value {
 }
 
 fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").to_string()
+    let [port] = kafka_harness::free_ports().expect("a port");
+    format!("127.0.0.1:{port}")
 }
 
 /// A directory with settings for `servers`, and topics of its own.
