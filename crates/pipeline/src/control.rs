@@ -31,6 +31,17 @@ pub struct Limits {
     pub retry_ms: Millis,
 }
 
+/// How far the filter has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The next offset of each partition of the suppression log.
+    pub position: Positions,
+    /// How often it has passed over offsets that the log had no record for. One that was compacted away may have been
+    /// replaced by one past an end that was asked before, since the log ages records from their append, not from when
+    /// they are durable.
+    pub gaps: u64,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -55,8 +66,8 @@ pub enum Input {
         /// The next offset of each partition.
         end: Option<Positions>,
     },
-    /// The filter's position now.
-    Filter(Positions),
+    /// Where the filter is now.
+    Filter(Reach),
     /// The batch was decided and is ready to write; it holds something to commit.
     Decided,
     /// The writer has answered.
@@ -139,9 +150,9 @@ enum Front {
     /// No batch.
     Empty,
     /// Read; the log's end is being asked.
-    Asking { ticket: Ticket, since: Millis },
-    /// Read; the filter is on its way to the answer.
-    Waiting { asked_at: Millis, end: Positions, since: Millis },
+    Asking { ticket: Ticket, since: Millis, gaps: u64, again: bool },
+    /// Read; the filter is on its way to the answer, and had passed that many gaps when the question was put.
+    Waiting { asked_at: Millis, end: Positions, since: Millis, gaps: u64 },
     /// The sieve is at work.
     Deciding { asked_at: Millis },
     /// Decided; the back is busy with the one before.
@@ -190,7 +201,7 @@ pub struct Control {
     front: Front,
     back: Back,
     hold: Hold,
-    filter: Positions,
+    filter: Reach,
     assigned: Option<Vec<Partition>>,
     recall: Recall,
     paused: bool,
@@ -206,7 +217,7 @@ pub struct Control {
 impl Control {
     /// A worker that has nothing yet: no partitions, no writer.
     #[must_use]
-    pub fn new(limits: Limits, filter: Positions) -> Self {
+    pub fn new(limits: Limits, filter: Reach) -> Self {
         Self {
             limits,
             front: Front::Empty,
@@ -267,7 +278,7 @@ impl Control {
                 }
             }
             Input::End { ticket, asked_at, end } => self.on_end(now, ticket, asked_at, end, calls),
-            Input::Filter(position) => self.filter = position,
+            Input::Filter(reach) => self.filter = reach,
             Input::Decided => {
                 if let Front::Deciding { asked_at } = self.front {
                     self.front = Front::Decided { asked_at };
@@ -303,9 +314,14 @@ impl Control {
             self.rewind_at.get_or_insert(now);
             return;
         }
-        let ticket = self.ticket();
         // Read first, then ask: the answer covers whatever was acked before any record of this batch (G1).
-        self.front = Front::Asking { ticket, since: now };
+        self.ask(now, false, calls);
+    }
+
+    /// Puts the batch's question; `again` when an answer was reached that no longer says enough.
+    fn ask(&mut self, since: Millis, again: bool, calls: &mut Vec<Call>) {
+        let ticket = self.ticket();
+        self.front = Front::Asking { ticket, since, gaps: self.filter.gaps, again };
         calls.push(Call::AskEnd(ticket));
     }
 
@@ -317,9 +333,13 @@ impl Control {
         end: Option<Positions>,
         calls: &mut Vec<Call>,
     ) {
-        if matches!(self.front, Front::Asking { ticket: t, .. } if t == ticket) {
+        if let Front::Asking { ticket: t, since, gaps, again } = self.front
+            && t == ticket
+        {
+            // Patience for the filter begins with the first answer.
+            let since = if again { since } else { now };
             match end {
-                Some(end) => self.front = Front::Waiting { asked_at, end, since: now },
+                Some(end) => self.front = Front::Waiting { asked_at, end, since, gaps },
                 None => self.start_holding(now, calls),
             }
         } else if matches!(&self.hold, Hold::Probing { asked: Some(t), .. } if *t == ticket) {
@@ -333,6 +353,7 @@ impl Control {
     fn go_on(&mut self, now: Millis, calls: &mut Vec<Call>) {
         self.revoke_when_quiet(calls);
         self.release_hold(now, calls);
+        self.ask_again_after_gaps(calls);
         self.check_patience(now, calls);
         self.check_freshness(now, calls);
         if self.finish_when_drained(calls) {
@@ -352,7 +373,7 @@ impl Control {
             calls.push(Call::Write { fresh_until: asked_at + self.limits.freshness_max_ms });
         }
         if let Front::Waiting { asked_at, end, .. } = &self.front
-            && self.filter.reaches(end)
+            && self.filter.position.reaches(end)
         {
             self.front = Front::Deciding { asked_at: *asked_at };
             calls.push(Call::Decide);
@@ -396,7 +417,7 @@ impl Control {
     fn release_hold(&mut self, now: Millis, calls: &mut Vec<Call>) {
         match &self.hold {
             Hold::No => {}
-            Hold::Catching { end, .. } if self.filter.reaches(end) => {
+            Hold::Catching { end, .. } if self.filter.position.reaches(end) => {
                 self.hold = Hold::No;
                 calls.push(Call::Hold(false));
             }
@@ -417,10 +438,21 @@ impl Control {
         }
     }
 
+    /// G1: what was passed over on the way to the answer was replaced before it was read, by a record that is durable by
+    /// now. An answer to a new question covers that one.
+    fn ask_again_after_gaps(&mut self, calls: &mut Vec<Call>) {
+        if let Front::Waiting { end, since, gaps, .. } = &self.front
+            && self.filter.position.reaches(end)
+            && self.filter.gaps != *gaps
+        {
+            self.ask(*since, true, calls);
+        }
+    }
+
     fn check_patience(&mut self, now: Millis, calls: &mut Vec<Call>) {
         let since = match &self.front {
             Front::Asking { since, .. } => *since,
-            Front::Waiting { since, end, .. } if !self.filter.reaches(end) => *since,
+            Front::Waiting { since, end, .. } if !self.filter.position.reaches(end) => *since,
             Front::Waiting { .. } | Front::Empty | Front::Deciding { .. } | Front::Decided { .. } => return,
         };
         if now >= since + self.limits.patience_ms {

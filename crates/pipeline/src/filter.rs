@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tamis_bus::Positions;
 use tamis_suppression::Index;
 
+use crate::control::Reach;
 use crate::worker::Mail;
 
 /// The filter in memory. Clones share it.
@@ -46,7 +47,12 @@ impl Filter {
     /// The next offset to apply of each partition.
     #[must_use]
     pub fn position(&self) -> Positions {
-        Positions::new(self.read().position().to_vec())
+        self.reach().position
+    }
+
+    /// The same, and how it came there.
+    pub(crate) fn reach(&self) -> Reach {
+        reach(&self.read())
     }
 
     /// Whether it has been read to where the log ended at start.
@@ -59,18 +65,22 @@ impl Filter {
         self.0.loaded.store(true, Ordering::Release);
     }
 
-    /// Tells `watcher` of every later change of position.
+    /// Tells `watcher` of every later change of reach.
     pub(crate) fn watch(&self, watcher: Sender<Mail>) {
         self.0.watchers.lock().push(watcher);
     }
 
     /// Changes the index in one step that no reader sees half of, then tells the watchers.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Index)) {
-        let position = {
+        let reach = {
             let mut index = self.0.index.write();
             change(&mut index);
-            Positions::new(index.position().to_vec())
+            reach(&index)
         };
-        self.0.watchers.lock().retain(|watcher| watcher.send(Mail::Filter(position.clone())).is_ok());
+        self.0.watchers.lock().retain(|watcher| watcher.send(Mail::Filter(reach.clone())).is_ok());
     }
+}
+
+fn reach(index: &Index) -> Reach {
+    Reach { position: Positions::new(index.position().to_vec()), gaps: index.gaps() }
 }

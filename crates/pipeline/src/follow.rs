@@ -138,7 +138,7 @@ impl<B: Bus> Follow<B> {
                     Step::Apply(record, recorded_at_ms) => {
                         index.apply(*partition, *offset, *recorded_at_ms, record);
                     }
-                    Step::Advance => index.advance(*partition, offset + 1),
+                    Step::Advance => index.advance(*partition, *offset),
                 }
             }
         });

@@ -250,7 +250,7 @@ impl<B: Bus> Crew<B> {
         let worker = Worker {
             id,
             options: self.options.clone(),
-            control: Control::new(limits, self.filter.position()),
+            control: Control::new(limits, self.filter.reach()),
             line: Line::new(self.subjects.clone(), self.prints, &self.options),
             filter: self.filter.clone(),
             mailbox,

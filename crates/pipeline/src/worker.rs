@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use tamis_bus::{Batch, Jobs, Outgoing, Partition, Polled, Positions};
+use tamis_bus::{Batch, Jobs, Outgoing, Partition, Polled};
 use tamis_telemetry::{Metrics, Stage};
 use tamis_wire::Packed;
 
 use crate::Options;
 use crate::barrier::Ask;
 use crate::clock::{Stopwatch, monotonic_ms, unix_ms};
-use crate::control::{Call, Control, Input, Ticket, Wrote};
+use crate::control::{Call, Control, Input, Reach, Ticket, Wrote};
 use crate::filter::Filter;
 use crate::group::Group;
 use crate::holding::Holding;
@@ -30,7 +30,7 @@ pub(crate) enum Mail {
     /// Something for the control.
     Input(Input),
     /// The filter has moved.
-    Filter(Positions),
+    Filter(Reach),
     /// The writer is done, and gives the memory back.
     Wrote { wrote: Wrote, outgoing: Outgoing },
     /// What was decided before, or `None` when it could not be read.
@@ -175,7 +175,7 @@ impl Worker {
     fn open<J: Jobs>(&mut self, hand: &mut Hand<'_, J>, mail: Mail) -> Input {
         match mail {
             Mail::Input(input) => input,
-            Mail::Filter(position) => Input::Filter(position),
+            Mail::Filter(reach) => Input::Filter(reach),
             Mail::Wrote { wrote, outgoing } => {
                 if wrote == Wrote::Committed {
                     outgoing

@@ -44,7 +44,9 @@ mutants! {
     /// The position is told before the records are applied.
     FilterLags, "the filter tells a position that it has not applied", "G1";
     /// Compaction may act on what was written a moment ago.
-    CompactionAtOnce, "the suppression log is compacted without a lag", "G1";
+    CompactionAtOnce, "the suppression log is compacted without a lag", "G3";
+    /// Gaps in the suppression log are passed over in silence.
+    GapsIgnored, "the barrier is not asked again when the filter has passed over a gap", "G1";
     /// A snapshot from before what compaction has removed.
     OldSnapshot, "a snapshot older than the tombstones is accepted", "G3";
     /// A rewind that does not seek.

@@ -225,7 +225,7 @@ impl Worker {
                 && batch.question.is_some_and(|question| question.ticket == *ticket)
             {
                 batch.asked_at = *asked_at;
-                batch.answered = Some(clock);
+                batch.answered.get_or_insert(clock);
             }
             let fresh = given == Input::Batch;
             let Some(control) = &mut self.control else { return };
@@ -283,10 +283,14 @@ impl Worker {
             Call::Resume => self.consumer.paused = false,
             Call::AskEnd(ticket) => {
                 self.asks.push(ticket);
-                // The first question after a batch is the batch's; later ones are probes of a hold.
-                if fresh && let Some(batch) = self.batch.as_mut().filter(|batch| batch.question.is_none()) {
-                    let at = env.now - self.born;
-                    batch.question = Some(Question { ticket, at, acked: env.shadow.acked });
+                // The first question after a batch is the batch's, and so is a later one: a hold's probes have no batch.
+                match self.batch.as_mut() {
+                    Some(Batch { question: Some(question), .. }) => question.ticket = ticket,
+                    Some(batch) if fresh => {
+                        let at = env.now - self.born;
+                        batch.question = Some(Question { ticket, at, acked: env.shadow.acked });
+                    }
+                    Some(_) | None => {}
                 }
             }
             Call::Recall(ticket) => self.order_recall(env, ticket),

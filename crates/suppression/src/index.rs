@@ -19,6 +19,7 @@ const REASONS: usize = RecordReason::ALL.len();
 #[derive(Debug)]
 pub struct Index {
     position: Vec<i64>,
+    gaps: u64,
     ids: HashTable<(Subject, Id)>,
     slots: Vec<Slot>,
     platform: Slots,
@@ -95,6 +96,7 @@ impl Index {
     pub fn new(partitions: usize) -> Self {
         Self {
             position: vec![0; partitions],
+            gaps: 0,
             ids: HashTable::new(),
             slots: Vec::new(),
             platform: Slots::default(),
@@ -109,9 +111,15 @@ impl Index {
         &self.position
     }
 
+    /// How often offsets were passed over that the log had nothing for: compacted away, or markers of transactions.
+    #[must_use]
+    pub fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
     /// Applies a record. The latest by its place in the log counts; one from before the position is known already.
     pub fn apply(&mut self, partition: i32, offset: i64, recorded_at_ms: UnixMs, record: &Record) {
-        if !self.move_to(partition, offset + 1) {
+        if !self.move_past(partition, offset) {
             return;
         }
         let number = self.slot_of(record);
@@ -136,9 +144,9 @@ impl Index {
         }
     }
 
-    /// Goes past offsets that hold nothing to apply.
-    pub fn advance(&mut self, partition: i32, next_offset: i64) {
-        self.move_to(partition, next_offset);
+    /// Goes past a record that holds nothing to apply.
+    pub fn advance(&mut self, partition: i32, offset: i64) {
+        self.move_past(partition, offset);
     }
 
     /// The bitmaps that a job selects: once a job, not once a recipient.
@@ -222,12 +230,13 @@ impl Index {
         &self.slots[number as usize]
     }
 
-    /// Moves a partition's position on; `false` when it is there already.
-    fn move_to(&mut self, partition: i32, next_offset: i64) -> bool {
+    /// Moves a partition's position past a record; `false` when it is past it already.
+    fn move_past(&mut self, partition: i32, offset: i64) -> bool {
         let position = usize::try_from(partition).ok().and_then(|p| self.position.get_mut(p));
         match position {
-            Some(position) if *position < next_offset => {
-                *position = next_offset;
+            Some(position) if *position <= offset => {
+                self.gaps += u64::from(*position < offset);
+                *position = offset + 1;
                 true
             }
             Some(_) | None => false,

@@ -70,13 +70,7 @@ impl Suppressions {
     }
 
     /// Followers have caught up: everything is durable. Returns the high watermark.
-    ///
-    /// Records are as old as they have been durable. Kafka counts from the append, so this assumes that none waits for its
-    /// followers as long as the compaction lag, which is 20 minutes there and less than the jumps of the clock here.
-    pub(crate) fn replicate(&mut self, now: Ms) -> i64 {
-        let new = index(self.high)..;
-        self.history[new.clone()].iter_mut().for_each(|entry| entry.at = now);
-        self.kept[new].iter_mut().flatten().for_each(|entry| entry.at = now);
+    pub(crate) fn replicate(&mut self) -> i64 {
         self.high = self.len();
         self.readable = self.high;
         self.electing = false;

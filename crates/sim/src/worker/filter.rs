@@ -6,6 +6,7 @@ use crate::kafka::suppressions::{Says, Suppressions};
 use crate::shadow::Ends;
 use crate::{Ms, People, SUPPRESSIONS_MAX};
 use tamis_bus::Positions;
+use tamis_pipeline::control::Reach;
 
 /// What is applied, and to where.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,8 @@ pub(crate) struct Filter {
     pub(crate) in_force: People,
     /// One past the last record applied. Markers are not seen, so they are not counted.
     pub(crate) position: Ends,
+    /// How often it has passed over offsets without a record.
+    pub(crate) gaps: u64,
 }
 
 /// A filter as it was written down.
@@ -24,11 +27,11 @@ pub(crate) struct Snapshot {
 
 impl Filter {
     pub(crate) fn new() -> Self {
-        Self { in_force: 0, position: [0; SUPPRESSIONS_MAX] }
+        Self { in_force: 0, position: [0; SUPPRESSIONS_MAX], gaps: 0 }
     }
 
-    pub(crate) fn positions(&self, partitions: usize) -> Positions {
-        Positions::new(self.position[..partitions].to_vec())
+    pub(crate) fn reach(&self, partitions: usize) -> Reach {
+        Reach { position: Positions::new(self.position[..partitions].to_vec()), gaps: self.gaps }
     }
 
     /// Whether there is something to read that a reader is given.
@@ -47,6 +50,7 @@ impl Filter {
                 Says::Lifted => self.in_force &= !(1 << entry.person),
                 Says::Tombstone | Says::Heartbeat | Says::Marker => {}
             }
+            self.gaps += u64::from(self.position[partition] < offset);
             self.position[partition] = offset + 1;
             moved = true;
         }

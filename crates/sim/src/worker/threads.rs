@@ -6,7 +6,7 @@ use crate::mutant::Mutant;
 use crate::world::Env;
 use crate::{DEDUPE_MS, LIMITS, Ms};
 use tamis_bus::Positions;
-use tamis_pipeline::control::{Control, Input, Ticket};
+use tamis_pipeline::control::{Control, Input, Reach, Ticket};
 
 /// How long the recall waits for open transactions, ms.
 const RECALL_MS: Ms = 3_000;
@@ -51,7 +51,8 @@ impl Worker {
         let partition = env.dice.index(partitions);
         if env.mutant == Some(Mutant::FilterLags) && self.is_loaded() && self.filter.is_behind(&env.cluster) {
             let told = env.cluster.suppressions.iter().map(|log| log.readable).collect();
-            self.mail.push_back(Input::Filter(Positions::new(told)));
+            self.mail
+                .push_back(Input::Filter(Reach { position: Positions::new(told), gaps: self.filter.gaps }));
         }
         let mut moved = false;
         for turn in 0..partitions {
@@ -62,10 +63,13 @@ impl Worker {
                 break;
             }
         }
-        let position = self.filter.positions(partitions);
+        let mut reach = self.filter.reach(partitions);
+        if env.mutant == Some(Mutant::GapsIgnored) {
+            reach.gaps = 0;
+        }
         if self.is_loaded() {
             if moved {
-                self.mail.push_back(Input::Filter(position));
+                self.mail.push_back(Input::Filter(reach));
             }
             return moved;
         }
@@ -73,9 +77,9 @@ impl Worker {
             self.target = if env.dice.fault(Fault::EndUnknown) { None } else { env.cluster.ends() };
             moved |= self.target.is_some();
         }
-        if self.target.as_ref().is_some_and(|target| position.reaches(target)) {
-            env.say(|| format!("worker {}: filter loaded at {position:?}", self.id));
-            self.control = Some(Control::new(LIMITS, position));
+        if self.target.as_ref().is_some_and(|target| reach.position.reaches(target)) {
+            env.say(|| format!("worker {}: filter loaded at {:?}", self.id, reach.position));
+            self.control = Some(Control::new(LIMITS, reach));
             self.feed(env, Input::Tick);
             return true;
         }

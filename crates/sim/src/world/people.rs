@@ -137,7 +137,7 @@ impl World {
         if !log.is_behind() {
             return false;
         }
-        let high = log.replicate(self.env.now);
+        let high = log.replicate();
         if self.env.dice.fault(Fault::AckLost) {
             self.env.say(|| format!("brokers: suppressions {partition} durable to {high}, acks lost"));
             return true;

@@ -18,14 +18,14 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "no wait for the filter",
         breaks: "G1",
-        find: "            && self.filter.reaches(end)\n        {\n            self.front = Front::Deciding",
+        find: "            && self.filter.position.reaches(end)\n        {\n            self.front = Front::Deciding",
         put: "        {\n            self.front = Front::Deciding",
     },
     Break {
         name: "an answer to an older question is taken",
         breaks: "G1",
-        find: "matches!(self.front, Front::Asking { ticket: t, .. } if t == ticket)",
-        put: "matches!(self.front, Front::Asking { ticket: t, .. } if t >= ticket)",
+        find: "            && t == ticket\n",
+        put: "            && t >= ticket\n",
     },
     Break {
         name: "the answer's age is not looked at",
@@ -90,14 +90,20 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "a hold does not end",
         breaks: "G5",
-        find: "            Hold::Catching { end, .. } if self.filter.reaches(end) => {\n                self.hold = Hold::No;",
-        put: "            Hold::Catching { end, .. } if self.filter.reaches(end) => {",
+        find: "            Hold::Catching { end, .. } if self.filter.position.reaches(end) => {\n                self.hold = Hold::No;",
+        put: "            Hold::Catching { end, .. } if self.filter.position.reaches(end) => {",
     },
     Break {
         name: "no patience with the filter",
         breaks: "G5",
-        find: "            Front::Waiting { since, end, .. } if !self.filter.reaches(end) => *since,\n",
+        find: "            Front::Waiting { since, end, .. } if !self.filter.position.reaches(end) => *since,\n",
         put: "",
+    },
+    Break {
+        name: "no patience with a log full of gaps",
+        breaks: "G5",
+        find: "let since = if again { since } else { now };",
+        put: "let _ = (since, again);\n            let since = now;",
     },
     Break {
         name: "reads before it is known what was decided before",
