@@ -275,6 +275,19 @@ impl Progress {
         anyhow::bail!("the jobs are not committed after {PATIENCE:?}")
     }
 
+    /// Jobs that are in the log still.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn left(&self) -> Result<i64> {
+        let mut left = 0;
+        for partition in self.ends.keys() {
+            let (start, end) = self.consumer.fetch_watermarks(&jobs_topic(), *partition, PATIENCE)?;
+            left += end - start;
+        }
+        Ok(left)
+    }
+
     fn committed(&self) -> Result<i64> {
         let mut list = TopicPartitionList::new();
         for partition in self.ends.keys() {

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tamis_bus::kafka::{Config, Kafka};
-use tamis_pipeline::{Options, Running};
+use tamis_pipeline::{Options, Running, purge};
 use tamis_subject::Subjects;
 use tamis_telemetry::{Health, Metrics};
 
@@ -22,18 +22,23 @@ pub struct Batch {
 /// tamis's defaults.
 pub const DEFAULT: Batch = Batch { ms: 10, bytes: 8 << 20 };
 
+/// No purge: every contestant reads the same jobs.
+#[must_use]
+pub fn no_purge() -> purge::Options {
+    purge::Options { enabled: false, ..purge::Options::default() }
+}
+
 /// Starts it and waits until its filter is loaded, which is when it joins the group.
 ///
 /// # Errors
 /// When it stops by itself or does not load in time.
-pub fn start(config: Config, subjects: Subjects, batch: Batch) -> Result<Running> {
+pub fn start(config: Config, subjects: Subjects, batch: Batch, purge: purge::Options) -> Result<Running> {
     let options = Options {
         workers: 2,
         batch_ms_max: batch.ms,
         batch_bytes_max: batch.bytes,
         jobs_topic: jobs_topic(),
-        // Every contestant reads the same jobs.
-        purge: tamis_pipeline::purge::Options { enabled: false, ..tamis_pipeline::purge::Options::default() },
+        purge,
         ..Options::default()
     };
     let bus = Arc::new(Kafka::new(config)?);

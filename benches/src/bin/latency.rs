@@ -30,6 +30,7 @@ fn measure(batch_ms: u64) -> Result<String> {
         setting.config("line"),
         setting.subjects.clone(),
         tamis::Batch { ms: batch_ms, ..tamis::DEFAULT },
+        tamis::no_purge(),
     )?;
     let bus = Kafka::new(setting.config("client"))?;
     let scheduler = bus.scheduler()?;

@@ -81,7 +81,7 @@ fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<Stri
         } else {
             (setting.config(group), tamis::DEFAULT)
         };
-        let running = tamis::start(config, setting.subjects.clone(), batch)?;
+        let running = tamis::start(config, setting.subjects.clone(), batch, tamis::no_purge())?;
         let rate = progress.rate();
         tamis::stop(running)?;
         rate

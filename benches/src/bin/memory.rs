@@ -24,7 +24,8 @@ const JOBS: u64 = 26_000;
 fn child(bootstrap: &str) -> Result<()> {
     let progress = Progress::new(bootstrap, "line")?;
     let subjects = Subjects::new(&Key::generate()?, Region::parse("FR")?);
-    let running = tamis::start(config(bootstrap, "line", "none"), subjects, tamis::DEFAULT)?;
+    let running =
+        tamis::start(config(bootstrap, "line", "none"), subjects, tamis::DEFAULT, tamis::no_purge())?;
     let filter = running.filter().read().bytes();
     let loaded = memory("VmHWM:");
     // The peak anew (proc(5), clear_refs): what loading took is told by itself.
