@@ -260,7 +260,8 @@ impl Progress {
         let mut first: Option<(Instant, i64)> = None;
         while Instant::now() < deadline {
             let asked = Instant::now();
-            let committed = self.committed()?;
+            // A coordinator that has just come to be says so once; who never answers ends in patience.
+            let Ok(committed) = self.committed() else { continue };
             match first {
                 // A busy broker takes its time to answer: from before the first question to after the last answer, so
                 // that nobody looks faster than it was.

@@ -18,9 +18,9 @@ use tamis_campaign::Channel;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const JOBS: usize = 4_000;
-/// Not counted: clients still warm up.
-const WARM_UP: usize = 400;
+const JOBS: usize = 12_000;
+/// Not counted: twenty seconds in which clients connect and the broker compiles itself.
+const WARM_UP: usize = 4_000;
 const EVERY: Duration = Duration::from_millis(5);
 
 fn measure(batch_ms: u64) -> Result<String> {

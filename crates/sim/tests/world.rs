@@ -22,7 +22,8 @@ const ONCE_BROKEN: &[u64] = &[7_109_603_917_338_809_995, 1_835_702_559_421_861_3
 /// Guarantees: schedules that once broke a promise keep it.
 /// Fails when: what each was found for comes back. The first: the model of the window took the note of a later job, left
 /// from an aborted transaction, for a job that was sent (make `>=` into `==` in `worker/window.rs`). The second: a record
-/// that was not durable for longer than the compaction lag replaced an opt-out (leave `at` alone in `replicate`).
+/// that was not durable for longer than the compaction lag replaced an opt-out (leave
+/// `ask_again_after_gaps` out).
 #[test]
 fn schedules_that_once_broke_a_promise_keep_it() {
     for &seed in ONCE_BROKEN {
@@ -32,8 +33,17 @@ fn schedules_that_once_broke_a_promise_keep_it() {
     }
 }
 
+/// Schedules that show the rarest breaks, of which `cargo xtask mutants` takes minutes to find one. When a change of the
+/// simulator makes another world of a seed, it prints a new one.
+const RARE: &[(Mutant, u64)] = &[
+    (Mutant::CompactionAtOnce, 7_155_595_588_642_588_556),
+    (Mutant::GapsIgnored, 14_352_713_785_188_563_655),
+    (Mutant::OldSnapshot, 14_049_017_943_018_064_743),
+    (Mutant::RecallEndEarly, 14_852_196_723_142_967_511),
+];
+
 /// Guarantees: the simulator sees each break in what surrounds the control, from the seed of
-/// `docs/mutants.md`. Most are seen at once, the two rarest after a minute.
+/// `docs/mutants.md`, the rarest from their own.
 /// Fails when: the shadow does not look (leave a check of `judge` out), or the faults that lead there never strike.
 #[test]
 fn every_mutant_is_caught() {
@@ -42,7 +52,7 @@ fn every_mutant_is_caught() {
             seed: 20_261_125,
             limit: Duration::from_secs(300),
             mutant: Some(mutant),
-            replay: None,
+            replay: RARE.iter().find(|(rare, _)| *rare == mutant).map(|(_, seed)| *seed),
         };
         let report = campaign.run();
         let Some((_, shrunk)) = &report.failed else {
