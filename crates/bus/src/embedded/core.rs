@@ -15,7 +15,7 @@ use super::Config;
 use crate::{Blame, Error, Partition};
 
 /// What the store may keep in memory, bytes. The working set is a few batches; redb's own default is 1 GiB.
-const CACHE_BYTES: usize = 64 << 20;
+pub(super) const CACHE_BYTES: usize = 64 << 20;
 /// An offset's share of a place.
 const OFFSET_BITS: u32 = 48;
 
