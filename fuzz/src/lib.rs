@@ -1,4 +1,4 @@
-//! The parsers of the API and of the command, for fuzzing.
+//! The parsers of the API, of the command and of the key file, for fuzzing.
 //!
 //! Their sources are taken in by path, not their crates: those would bring librdkafka and OpenSSL, whose C would be
 //! compiled anew for every fuzz build. What is fuzzed is the code that ships, to the byte.
@@ -12,12 +12,16 @@ mod answer;
 mod ask;
 #[path = "../../crates/tamis/src/job_json.rs"]
 mod job_json;
+#[path = "../../crates/subject/src/key.rs"]
+mod key;
 #[path = "../../crates/intake/src/keys.rs"]
 mod keys;
 #[path = "../../crates/tamis/src/lines.rs"]
 mod lines;
 #[path = "../../crates/tamis/src/mask.rs"]
 mod mask;
+#[path = "../../crates/subject/src/redacted.rs"]
+mod redacted;
 #[path = "../../crates/intake/src/rows.rs"]
 mod rows;
 #[path = "../../crates/intake/src/shape.rs"]
@@ -66,6 +70,11 @@ pub fn ask(body: &[u8], door: u8, caller: u8, subjects: &Subjects) -> Result<(us
             Ok(count(&ask.rows, tamis_campaign::Tenant::parse(&ask.tenant).ok()))
         }
     }
+}
+
+/// The identity key of a key file's text; `None` when it is not one.
+pub fn key(text: &[u8]) -> Option<[u8; 32]> {
+    key::parse(text).map(|key| *key.bytes())
 }
 
 /// How many keys a keys file's text has; `None` when it is not one.

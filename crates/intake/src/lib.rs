@@ -1,6 +1,6 @@
 //! Opt-outs coming in by HTTP, and what operators ask of a running service (contract, section 6).
 //!
-//! [`api`] is the door of tenants and operators, [`admin`] that of probes and dashboards, [`serve`] opens either. An
+//! [`api`] is the door of tenants and operators, [`admin`] that of probes and dashboards, [`listen`] and [`serve`] open either. An
 //! opt-out is confirmed only once the log has it (G1); no answer, log line or error holds an address.
 
 mod access;
@@ -10,6 +10,7 @@ mod ask;
 mod body;
 pub mod keys;
 mod local;
+mod patient;
 mod rows;
 mod serve;
 mod shape;
@@ -19,7 +20,7 @@ mod suppressions;
 pub use access::Access;
 pub use admin::admin;
 pub use local::{Local, LocalAsk, LocalRecord};
-pub use serve::serve;
+pub use serve::{listen, serve};
 pub use state::{ApiState, api};
 
 #[cfg(test)]

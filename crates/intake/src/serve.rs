@@ -1,9 +1,11 @@
-//! Opens a door and closes it in order, and bounds what may stand in it: connections, the head of a call, and time.
+//! Opens a door and closes it in order, and bounds what may stand in it: connections, the head of a call, and time,
+//! in which it comes and in which its answer is read.
 //!
 //! It speaks HTTP/1.1. A connection of HTTP/2 may be kept open for ever by pings and carries many calls at once, which are
 //! two more things to bound, and callers of this API gain nothing by it; a proxy in front may speak what it likes.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +14,21 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tamis_telemetry::Metrics;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
+
+use crate::patient::Patient;
 
 /// How long calls under way may take once it is time to stop: a third of what a drain has (contract, section 9).
 const GRACE: Duration = Duration::from_secs(5);
 /// Pause after the system could not open a connection: it has too many files open, and some will close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Bytes of an answer that the system keeps for a caller; Linux takes it twice. By itself it would keep 4 MiB for each, and
+/// tell only after a third of them that the caller reads: one that is slow would look like one that is gone.
+const SEND_BUFFER_BYTES: u32 = 64 << 10;
+/// Connections that may wait before the door, as tokio's own listener has it.
+const BACKLOG: u32 = 1_024;
 
 /// What may stand in a door.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +43,29 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// Headers of a call.
     pub(crate) headers: usize,
+    /// How long a caller may take nothing of its answer.
+    pub(crate) unread_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 256, head_timeout: Duration::from_secs(10), head_bytes: 16 << 10, headers: 64 }
+        let (head_timeout, unread_timeout) = (Duration::from_secs(10), Duration::from_secs(10));
+        Self { connections: 256, head_timeout, head_bytes: 16 << 10, headers: 64, unread_timeout }
     }
+}
+
+/// A listener for [`serve`] at `at`, whose connections keep little of an answer in the system.
+///
+/// # Errors
+/// When the system does not give the address.
+pub fn listen(at: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A service that is started again need not wait for the connections of the one before.
+    socket.set_reuseaddr(true)?;
+    // Each connection has it from its listener.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(at)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `router` on `listener` until `shutdown` is ready, then ends the calls under way, in five seconds at most.
@@ -49,8 +76,9 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    metrics: Metrics,
 ) -> std::io::Result<()> {
-    serve_within(listener, router, shutdown, Limits::default()).await
+    serve_within(listener, router, shutdown, metrics, Limits::default()).await
 }
 
 /// As [`serve`], with other limits.
@@ -58,6 +86,7 @@ pub(crate) async fn serve_within(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    metrics: Metrics,
     limits: Limits,
 ) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -77,6 +106,7 @@ pub(crate) async fn serve_within(
             continue;
         };
         let (router, told) = (router.clone(), told.clone());
+        let stream = Patient::new(stream, limits.unread_timeout, metrics.clone());
         tokio::spawn(async move {
             connection(stream, router, told, limits).await;
             drop(place);
@@ -92,7 +122,7 @@ pub(crate) async fn serve_within(
 }
 
 /// Answers the calls of one connection, until its end or until it is time to stop.
-async fn connection(stream: TcpStream, router: Router, mut told: watch::Receiver<bool>, limits: Limits) {
+async fn connection(stream: Patient, router: Router, mut told: watch::Receiver<bool>, limits: Limits) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)

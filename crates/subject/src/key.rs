@@ -143,7 +143,7 @@ impl Key {
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Reads the text of a key file.
-fn parse(text: &[u8]) -> Option<Key> {
+pub(crate) fn parse(text: &[u8]) -> Option<Key> {
     if text.len() as u64 > FILE_MAX {
         return None;
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tamis_telemetry::{Exposition, Health};
+use tamis_telemetry::{Exposition, Health, Metrics};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -18,12 +18,13 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Serving {
     runtime: Option<Runtime>,
     stop: watch::Sender<bool>,
+    metrics: Metrics,
 }
 
 impl Serving {
     /// Starts the runtime; nothing is open yet.
-    pub(crate) fn start() -> Outcome<Self> {
-        Ok(Self { runtime: Some(context::runtime()?), stop: watch::Sender::new(false) })
+    pub(crate) fn start(metrics: Metrics) -> Outcome<Self> {
+        Ok(Self { runtime: Some(context::runtime()?), stop: watch::Sender::new(false), metrics })
     }
 
     /// Opens `/livez`, `/readyz` and `/metrics`. Answers the address, which tells the port where 0 was asked.
@@ -34,25 +35,23 @@ impl Serving {
         exposition: Exposition,
     ) -> Outcome<SocketAddr> {
         let (listener, bound) = self.listen("admin", at)?;
-        self.serve(
-            "admin",
-            tamis_intake::serve(listener, tamis_intake::admin(health, exposition), self.stopped()),
-        );
+        let router = tamis_intake::admin(health, exposition);
+        self.serve("admin", tamis_intake::serve(listener, router, self.stopped(), self.metrics.clone()));
         Ok(bound)
     }
 
     /// Opens the API.
     pub(crate) fn api(&self, at: SocketAddr, state: tamis_intake::ApiState) -> Outcome<SocketAddr> {
         let (listener, bound) = self.listen("api", at)?;
-        self.serve("api", tamis_intake::serve(listener, tamis_intake::api(state), self.stopped()));
+        let router = tamis_intake::api(state);
+        self.serve("api", tamis_intake::serve(listener, router, self.stopped(), self.metrics.clone()));
         Ok(bound)
     }
 
     fn listen(&self, door: &'static str, at: SocketAddr) -> Outcome<(TcpListener, SocketAddr)> {
-        let listener = self
-            .runtime()
-            .block_on(TcpListener::bind(at))
-            .or_exit(ExitCode::Failed, format!("listen on http.{door} = {at}"))?;
+        let _within = self.runtime().enter();
+        let listener =
+            tamis_intake::listen(at).or_exit(ExitCode::Failed, format!("listen on http.{door} = {at}"))?;
         let bound = listener.local_addr().or_exit(ExitCode::Failed, "ask for the address listened on")?;
         Ok((listener, bound))
     }

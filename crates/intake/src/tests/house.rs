@@ -1,5 +1,6 @@
 //! A log, a filter that follows it, and an API over both.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use tower::ServiceExt as _;
 
 use crate::keys::{self, Owner};
 use crate::{Access, ApiState, api};
+
+/// An address of this machine, at a port that is free.
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How a recorder answers.
 #[derive(Clone, Copy, PartialEq, Eq)]

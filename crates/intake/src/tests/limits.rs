@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
+use tamis_telemetry::{Exposition, Metrics};
 
-use super::house::{Answer, House};
+use super::house::{ANY_PORT, Answer, House};
 use crate::keys::{self, Error, Owner};
 use crate::serve::{Limits, serve_within};
-use crate::{Access, api};
+use crate::{Access, api, listen};
 
 async fn raw(house: &House, body: String) -> Answer {
     let request = Request::post("/v1/suppressions")
@@ -151,18 +152,20 @@ fn a_keys_file_is_bounded_and_its_names_are_names() {
     assert!(refused(&"[".repeat(1 << 20)), "however deep it is");
 }
 
-/// A door with its API on a free port.
+/// A door with its API on a free port, and what it counts.
 struct Door {
     at: SocketAddr,
-    _house: House,
+    house: House,
+    exposition: Exposition,
 }
 
 async fn door(limits: Limits) -> Door {
     let house = House::new();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen(ANY_PORT).unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(serve_within(listener, api(house.state.clone()), std::future::pending(), limits));
-    Door { at, _house: house }
+    let (metrics, exposition) = Metrics::install();
+    tokio::spawn(serve_within(listener, api(house.state.clone()), std::future::pending(), metrics, limits));
+    Door { at, house, exposition }
 }
 
 /// What comes back for `sent`, until the door closes the connection, and after how long.
@@ -229,4 +232,76 @@ async fn without_a_key_no_body_is_waited_for() {
     let head = b"POST /v1/suppressions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 1000000\r\n\r\n{";
     let (answer, after) = said(door.at, head).await;
     assert!(answer.starts_with("HTTP/1.1 401") && after < Duration::from_secs(5), "{after:?} {answer}");
+}
+
+impl Door {
+    /// A call whose answer has some 470 KB, several times what the system keeps for a caller; nothing of it is read yet.
+    fn ask_for_much(&self) -> TcpStream {
+        let body = json!({ "tenant": "acme", "contacts": vec!["c"; 10_000] }).to_string();
+        let mut caller = TcpStream::connect(self.at).unwrap();
+        let head = format!(
+            "POST /v1/suppressions/lookup HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            self.house.operator,
+            body.len()
+        );
+        caller.write_all(head.as_bytes()).and_then(|()| caller.write_all(body.as_bytes())).unwrap();
+        caller.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        caller
+    }
+
+    /// How many answers were given up.
+    fn unread(&self) -> usize {
+        let text = self.exposition.render();
+        let row = r#"tamis_errors_total{stage="answer",kind="unread"} "#;
+        text.lines().find_map(|line| line.strip_prefix(row)).map_or(0, |count| count.parse().unwrap())
+    }
+}
+
+/// Reads an answer to its end, `bytes` at a time with `pause` between; whether it is whole.
+fn read_on(mut caller: TcpStream, bytes: usize, pause: Duration) -> bool {
+    let (mut answer, mut some) = (Vec::new(), vec![0; bytes]);
+    while let Ok(read @ 1..) = caller.read(&mut some) {
+        answer.extend_from_slice(&some[..read]);
+        std::thread::sleep(pause);
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+    assert!(length.parse::<usize>().unwrap() > 400_000, "{length}");
+    body.len().to_string() == length
+}
+
+/// Guarantees: an answer that its caller does not read is given up in time, cut short, counted, and its place given to the
+/// next; meanwhile others are served.
+/// Fails when: a write waits for its peer without a limit; then the last call is answered after 20 s or never.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_read_is_given_up() {
+    let patience = Duration::from_secs(2);
+    let door = door(Limits { connections: 2, unread_timeout: patience, ..Limits::default() }).await;
+    let deaf = door.ask_for_much();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let call = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let (answer, after) = said(door.at, call).await;
+    assert!(answer.starts_with("HTTP/1.1 404") && after < Duration::from_secs(1), "{after:?} {answer}");
+    let silent = TcpStream::connect(door.at).unwrap();
+    let (answer, after) = said(door.at, call).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "after {after:?}: {answer}");
+    assert!(after > Duration::from_millis(500) && after < Duration::from_secs(6), "{after:?}");
+    assert_eq!(door.unread(), 1);
+    assert!(!tokio::task::spawn_blocking(|| read_on(deaf, 1 << 20, Duration::ZERO)).await.unwrap());
+    drop(silent);
+}
+
+/// Guarantees: who reads slowly but goes on gets all of its answer, though it takes longer than nothing may be read.
+/// Fails when: an answer has a time in all, or the system keeps so much of it that it does not tell when some was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_is_not_cut_off() {
+    let patience = Duration::from_secs(1);
+    let door = door(Limits { unread_timeout: patience, ..Limits::default() }).await;
+    let slow = door.ask_for_much();
+    let begun = Instant::now();
+    let read = move || read_on(slow, 16 << 10, Duration::from_millis(100));
+    assert!(tokio::task::spawn_blocking(read).await.unwrap());
+    assert!(begun.elapsed() > patience * 2, "{:?}", begun.elapsed());
+    assert_eq!(door.unread(), 0);
 }

@@ -12,8 +12,8 @@ use tamis_bus::Error;
 use tamis_campaign::Channel;
 use tamis_telemetry::{Check, Health, Metrics};
 
-use super::house::{Answers, House, answer};
-use crate::{Local, LocalAsk, LocalRecord, admin, api, serve};
+use super::house::{ANY_PORT, Answers, House, answer};
+use crate::{Local, LocalAsk, LocalRecord, admin, api, listen, serve};
 
 fn post(house: &House, content_type: &str, body: Vec<u8>) -> Request<Body> {
     Request::post("/v1/suppressions")
@@ -147,11 +147,12 @@ async fn the_embedded_log_is_for_operators_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_door_closes_in_order_even_if_somebody_stands_in_it() {
     let house = House::new();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen(ANY_PORT).unwrap();
     let at = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = api(house.state.clone());
-    let served = tokio::spawn(serve(listener, router, async move { drop(stopped.await) }));
+    let served =
+        tokio::spawn(serve(listener, router, async move { drop(stopped.await) }, Metrics::detached()));
     let mut slow = std::net::TcpStream::connect(at).unwrap();
     let head = format!(
         "POST /v1/suppressions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
@@ -169,9 +170,9 @@ async fn a_door_closes_in_order_even_if_somebody_stands_in_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_is_a_408() {
     let house = House::new();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen(ANY_PORT).unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, api(house.state.clone()), std::future::pending()));
+    tokio::spawn(serve(listener, api(house.state.clone()), std::future::pending(), Metrics::detached()));
     let head = format!(
         "POST /v1/suppressions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
         house.acme

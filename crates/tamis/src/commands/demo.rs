@@ -104,7 +104,7 @@ impl Demo {
                 std::process::exit(130);
             }
         });
-        let serving = Serving::start()?;
+        let serving = Serving::start(metrics.clone())?;
         if let Some(at) = self.console {
             let bound = serving.admin(at, health.clone(), exposition)?;
             output::note(format!("metrics at http://{bound}/metrics, health at http://{bound}/readyz"));

@@ -69,7 +69,7 @@ impl Run {
         let stop = Stop::watch()?;
         let (metrics, exposition) = Metrics::install();
         let health = Health::new();
-        let serving = Serving::start()?;
+        let serving = Serving::start(metrics.clone())?;
         // Before the ports, so that a second process on the same store is told just that.
         let opened = context.open_log(self.workers(&context))?;
         serving.admin(context.settings.http().admin(), health.clone(), exposition)?;
