@@ -107,3 +107,6 @@ impl Line {
         tally.job(&job, &decision, record.value.map_or(0, <[u8]>::len) as u64);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,13 @@ use crate::line::Sight;
 /// bytes at most, and a record batch has an overhead of 61 bytes and some varints.
 const ENVELOPE_BYTES: usize = 4 << 10;
 
-/// Decides a job. A job with a recipient that fits into no record is refused.
+/// How often its own bytes a job may leave in parts. Content stands in each of them, so that a job whose content fills a
+/// record all but some bytes would leave once for each recipient: one of 16 MiB as gigabytes, in one transaction. A job no
+/// longer than a record, whose content leaves short recipients 16 KiB of it, leaves two or three times.
+const PARTS_TIMES_MAX: usize = 8;
+
+/// Decides a job. A job with a recipient that fits into no record is refused, and so is one whose parts would be many times
+/// the job.
 pub(crate) fn decide<'a>(
     sieve: &'a mut Sieve,
     (parts, max_message_bytes): (&mut Parts, usize),
@@ -26,8 +32,12 @@ pub(crate) fn decide<'a>(
     }
     let stamp = stamp(&decision, sight);
     let bytes_max = max_message_bytes.saturating_sub(ENVELOPE_BYTES);
-    match parts.plan(value, spans, decision.kept, &stamp, bytes_max) {
-        Ok(_) => decision,
+    let planned = parts.plan(value, spans, decision.kept, &stamp, bytes_max).map(<[_]>::len);
+    match planned {
+        // One alone has the job's bytes and the stamp, which is longer than a small job.
+        Ok(1) => decision,
+        Ok(_) if parts.bytes() <= PARTS_TIMES_MAX * value.len() => decision,
+        Ok(_) => decision.into_too_much(PARTS_TIMES_MAX, max_message_bytes),
         Err(PartTooLarge { position }) => decision.into_too_large(position, max_message_bytes),
     }
 }

@@ -56,6 +56,19 @@ impl<'a> Decision<'a> {
         Self::refused(self.gateway, self.recipients_in, refusal)
     }
 
+    /// The same job refused after all, since its parts would be more than `times` its own bytes.
+    #[must_use]
+    pub fn into_too_much(self, times: usize, bytes_max: usize) -> Self {
+        let refusal = RefusalView {
+            code: RefusalCode::BadField,
+            rule: "topics.max_message_bytes",
+            message: format!(
+                "field 14: the job's content leaves its recipients so little of {bytes_max} bytes that the parts together would have more than {times} times the job's bytes"
+            ),
+        };
+        Self::refused(self.gateway, self.recipients_in, refusal)
+    }
+
     /// Recipients dropped: reason, how many, places as a portable roaring bitmap.
     pub fn suppressed(&self) -> impl Iterator<Item = (Reason, u32, &'a [u8])> {
         let groups = self.groups;

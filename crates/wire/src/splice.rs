@@ -48,13 +48,23 @@ pub struct PartTooLarge {
 
 /// How a job's kept recipients go into deliveries: ranges of places, each at most one record. Reused from job to job.
 #[derive(Debug, Default)]
-pub struct Parts(Vec<Range<u32>>);
+pub struct Parts {
+    ranges: Vec<Range<u32>>,
+    bytes: usize,
+}
 
 impl Parts {
     /// The parts as planned last.
     #[must_use]
     pub fn ranges(&self) -> &[Range<u32>] {
-        &self.0
+        &self.ranges
+    }
+
+    /// The most bytes that the parts as planned last take together, each with its stamp: what is the same for all
+    /// recipients stands in every part.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Plans the parts of the job `value` so that none is larger than `bytes_max` with its stamp.
@@ -69,19 +79,22 @@ impl Parts {
         stamp: &Stamp<'_>,
         bytes_max: usize,
     ) -> Result<&[Range<u32>], PartTooLarge> {
-        self.0.clear();
+        self.ranges.clear();
         let all = 0..u32::try_from(spans.len()).unwrap_or(u32::MAX);
         // The usual case, without looking at any recipient.
         if value.len() + stamp.bytes_max() <= bytes_max {
-            self.0.push(all);
-            return Ok(&self.0);
+            self.bytes = value.len() + stamp.bytes_max();
+            self.ranges.push(all);
+            return Ok(&self.ranges);
         }
         let length = |s: &Span| (s.end - s.start) as usize;
         let rest = value.len() - spans.iter().map(length).sum::<usize>() + stamp.bytes_max();
         let (mut from, mut bytes) = (0, rest);
+        self.bytes = 0;
         for (position, (span, _)) in (0u32..).zip(spans.iter().zip(kept)).filter(|(_, (_, kept))| **kept) {
             if bytes + length(span) > bytes_max && bytes > rest {
-                self.0.push(from..position);
+                self.ranges.push(from..position);
+                self.bytes += bytes;
                 (from, bytes) = (position, rest);
             }
             bytes += length(span);
@@ -89,8 +102,9 @@ impl Parts {
                 return Err(PartTooLarge { position });
             }
         }
-        self.0.push(from..all.end);
-        Ok(&self.0)
+        self.ranges.push(from..all.end);
+        self.bytes += bytes;
+        Ok(&self.ranges)
     }
 }
 

@@ -1,0 +1,113 @@
+//! What a batch may become.
+
+use super::*;
+use tamis_bus::OutTopic;
+use tamis_campaign::{Channel, Purpose};
+use tamis_subject::{Key, Region};
+use tamis_wire::Message as _;
+use tamis_wire::proto::campaign::v1::{Delivery, JobOutcomes, Recipient, SendJob};
+
+/// The smallest that the settings take.
+const MESSAGE_BYTES: usize = 65_536;
+
+/// A job of `content` bytes for everybody and as many telephone numbers as fit into `bytes` with it.
+fn job(content: usize, bytes: usize) -> Vec<u8> {
+    let mut job = SendJob {
+        job_id: "j-1".to_owned(),
+        tenant: "acme".to_owned(),
+        channel: Channel::Sms.number(),
+        purpose: Purpose::Marketing.number(),
+        content: vec![b'x'; content],
+        ..SendJob::default()
+    };
+    let one = |at: u32| Recipient { address: format!("+336{at:08}"), ..Recipient::default() };
+    let room = bytes.saturating_sub(job.encoded_len()) / (one(0).encoded_len() + 2);
+    job.recipients = (0..u32::try_from(room).unwrap()).map(one).collect();
+    assert!(!job.recipients.is_empty());
+    job.encode_to_vec()
+}
+
+/// The line over one record: what goes out.
+fn passed(value: &[u8]) -> Outgoing {
+    let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+    let dedupe_window = std::time::Duration::ZERO;
+    let options = Options { max_message_bytes: MESSAGE_BYTES, dedupe_window, ..Options::default() };
+    let mut line = Line::new(subjects, Prints::random(), &options);
+    let index = Index::new(2);
+    let position = Packed::new(index.position());
+    let sight = Sight { index: &index, position: &position, now_ms: 1_000 };
+    let record = JobRecord {
+        partition: 0,
+        offset: 0,
+        timestamp_ms: 0,
+        value: Some(value),
+        traceparent: None,
+        tracestate: None,
+    };
+    let mut outgoing = Outgoing::default();
+    line.pass([record].into_iter(), sight, &mut outgoing);
+    outgoing
+}
+
+/// The deliveries, and the one outcome's refusal.
+fn read(outgoing: &Outgoing) -> (Vec<Delivery>, Option<String>) {
+    let (mut deliveries, mut refusal) = (Vec::new(), None);
+    for record in &outgoing.records {
+        let value = &outgoing.arena[record.value.clone()];
+        match record.topic {
+            OutTopic::Deliveries(_) => deliveries.push(Delivery::decode(value).unwrap()),
+            OutTopic::Outcomes => {
+                let outcomes = JobOutcomes::decode(value).unwrap().outcomes;
+                assert_eq!(outcomes.len(), 1);
+                refusal = outcomes[0].refusal.as_ref().map(|refusal| {
+                    assert_eq!(refusal.rule, "topics.max_message_bytes");
+                    refusal.message.clone()
+                });
+                assert_eq!(outcomes[0].forwarded == 0, refusal.is_some());
+            }
+            OutTopic::DeadLetters => panic!("it is a job"),
+        }
+    }
+    (deliveries, refusal)
+}
+
+/// Guarantees: whatever a job's content leaves its recipients of a message, what goes out for the job is at most eight
+/// times the job: one whose parts would be more is refused, in words that say what to do.
+/// Fails when: parts are planned without looking at their sum; then a job of 64 KiB leaves as 17 MB, and one of 16 MiB,
+/// whose last bytes are recipients alone, as gigabytes.
+#[test]
+fn a_job_leaves_as_at_most_eight_times_its_bytes() {
+    let (mut split, mut refused, mut most) = (0, 0, 0);
+    for content in (MESSAGE_BYTES - 8_192..MESSAGE_BYTES - 64).step_by(50) {
+        let value = job(content, MESSAGE_BYTES);
+        let outgoing = passed(&value);
+        let (deliveries, refusal) = read(&outgoing);
+        most = most.max(outgoing.arena.len() / value.len());
+        split += usize::from(deliveries.len() > 1);
+        if let Some(message) = refusal {
+            assert!(deliveries.is_empty());
+            refused += usize::from(message.contains("parts"));
+        }
+        let outcome = 1_024;
+        assert!(outgoing.arena.len() <= 8 * value.len() + outcome, "{content}: {}", outgoing.arena.len());
+    }
+    assert!(
+        split > 50 && refused > 10 && most >= 6,
+        "{split} split, {refused} refused, {most} times at most"
+    );
+}
+
+/// Guarantees: a job far longer than a message is split, however many parts that takes, as long as its content leaves
+/// recipients some room.
+/// Fails when: parts are counted instead of bytes.
+#[test]
+fn a_job_much_longer_than_a_message_is_split() {
+    let value = job(16 << 10, 20 * MESSAGE_BYTES);
+    let outgoing = passed(&value);
+    let (deliveries, refusal) = read(&outgoing);
+    assert_eq!(refusal, None);
+    assert!(deliveries.len() > 20, "{}", deliveries.len());
+    assert!(outgoing.arena.len() < 2 * value.len());
+    let sum: usize = deliveries.iter().map(|delivery| delivery.recipients.len()).sum();
+    assert_eq!(sum, SendJob::decode(&value[..]).unwrap().recipients.len());
+}
