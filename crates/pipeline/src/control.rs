@@ -167,8 +167,8 @@ enum Back {
     Replacing,
     /// The writer is idle.
     Ready,
-    /// A transaction is under way.
-    Writing,
+    /// A transaction is under way; past that moment it may not be committed any more (G2).
+    Writing { fresh_until: Millis },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,7 +242,18 @@ impl Control {
         self.assigned.is_some()
             && self.recall == Recall::Known
             && !self.revoking
-            && matches!(self.back, Back::Ready | Back::Writing)
+            && matches!(self.back, Back::Ready | Back::Writing { .. })
+    }
+
+    /// Whether a write is under way past the moment until which it may be committed: the log has it and does not
+    /// answer. It ends by itself, later, when the log's own time-out is over.
+    #[must_use]
+    pub fn is_late(&self, now: Millis) -> bool {
+        matches!(self.back, Back::Writing { fresh_until } if now > fresh_until)
+    }
+
+    fn is_writing(&self) -> bool {
+        matches!(self.back, Back::Writing { .. })
     }
 
     /// Takes an input and says what to do. The calls are to be carried out in order; the last one is `Poll`,
@@ -273,7 +284,7 @@ impl Control {
             Input::Revoked => {
                 self.revoking = true;
                 self.discard(calls);
-                if self.back == Back::Writing {
+                if self.is_writing() {
                     calls.push(Call::Cancel);
                 }
             }
@@ -369,8 +380,9 @@ impl Control {
             && self.back == Back::Ready
         {
             self.front = Front::Empty;
-            self.back = Back::Writing;
-            calls.push(Call::Write { fresh_until: asked_at + self.limits.freshness_max_ms });
+            let fresh_until = asked_at + self.limits.freshness_max_ms;
+            self.back = Back::Writing { fresh_until };
+            calls.push(Call::Write { fresh_until });
         }
         if let Front::Waiting { asked_at, end, .. } = &self.front
             && self.filter.position.reaches(end)
@@ -469,7 +481,7 @@ impl Control {
     }
 
     fn revoke_when_quiet(&mut self, calls: &mut Vec<Call>) {
-        if self.revoking && !matches!(self.back, Back::Writing) {
+        if self.revoking && !self.is_writing() {
             self.revoking = false;
             self.assigned = None;
             self.recall = Recall::Known;
@@ -479,7 +491,7 @@ impl Control {
     }
 
     fn finish_when_drained(&mut self, calls: &mut Vec<Call>) -> bool {
-        let idle = self.front == Front::Empty && self.back != Back::Writing;
+        let idle = self.front == Front::Empty && !self.is_writing();
         if self.draining && idle && !self.finished {
             self.finished = true;
         }

@@ -20,6 +20,7 @@ mod recall;
 mod service;
 mod sieve;
 mod splice;
+mod store;
 mod tally;
 mod view;
 mod worker;

@@ -23,6 +23,7 @@ use crate::line::Line;
 use crate::produce::Producer;
 use crate::purge::Purge;
 use crate::recall::Recall;
+use crate::store::Store;
 use crate::worker::{Mail, Worker};
 use crate::{Options, Stopped};
 
@@ -81,10 +82,10 @@ pub fn start<B: Bus>(
         metrics.declare_dead_letter(code.as_str());
     }
     let recorder: Arc<dyn Recorder> = Arc::new(bus.recorder()?);
-    health.set(Check::Store, true, "open");
     let filter = Filter::new(usize::try_from(recorder.partitions()).unwrap_or(0));
     let holding = Arc::new(Holding::new(metrics.clone(), health.clone()));
     let group = Arc::new(Group::new(options.workers, health.clone()));
+    let store = Arc::new(Store::new(health.clone()));
     let stop = Arc::new(AtomicBool::new(false));
     let state = Arc::new(State::default());
     let (asks, questions) = unbounded();
@@ -125,6 +126,7 @@ pub fn start<B: Bus>(
         asks,
         holding,
         group,
+        store,
         state: state.clone(),
     };
     threads.push(spawn("follow", {
@@ -204,6 +206,7 @@ struct Crew<B: Bus> {
     asks: Sender<Ask>,
     holding: Arc<Holding>,
     group: Arc<Group>,
+    store: Arc<Store>,
     state: Arc<State>,
 }
 
@@ -262,6 +265,7 @@ impl<B: Bus> Crew<B> {
             cancel,
             holding: self.holding.clone(),
             group: self.group.clone(),
+            store: self.store.clone(),
             metrics: self.metrics.clone(),
         };
         let mut inner = self.state.inner.lock();

@@ -20,6 +20,7 @@ use crate::line::{Line, Sight};
 use crate::produce::Order;
 use crate::read;
 use crate::recall::{self, Recalled};
+use crate::store::Store;
 use crate::tally::Tally;
 
 /// How long reading the committed offsets may take.
@@ -54,6 +55,7 @@ pub(crate) struct Worker {
     pub(crate) cancel: Arc<AtomicBool>,
     pub(crate) holding: Arc<Holding>,
     pub(crate) group: Arc<Group>,
+    pub(crate) store: Arc<Store>,
     pub(crate) metrics: Metrics,
 }
 
@@ -91,8 +93,10 @@ impl Worker {
             Hand { jobs, read: None, decided: None, writing: None, spare: Vec::new(), committed: Vec::new() };
         let mut input = Input::Tick;
         loop {
-            let calls = self.control.on(monotonic_ms(), input);
+            let now = monotonic_ms();
+            let calls = self.control.on(now, input);
             self.group.set(self.id, self.control.is_settled());
+            self.store.set(self.id, self.control.is_late(now));
             input = Input::Tick;
             for call in calls {
                 match call {

@@ -111,6 +111,23 @@ fn a_commit_under_way_does_not_stop_the_line() {
 }
 
 #[test]
+fn a_write_past_the_moment_until_which_it_may_be_committed_is_late() {
+    let mut control = consuming();
+    let ticket = ask(&mut control, 10);
+    control.on(11, Input::End { ticket, asked_at: 10, end: Some(at(0)) });
+    let calls = control.on(12, Input::Decided);
+    assert_eq!(calls[0], Call::Write { fresh_until: 5_010 });
+    control.on(5_010, Input::Idle);
+    assert!(!control.is_late(5_010), "it may still be committed");
+    control.on(5_011, Input::Idle);
+    assert!(control.is_late(5_011), "the log has it and does not answer");
+    assert!(control.is_settled(), "the group has nothing to do with it");
+    control.on(11_000, Input::Wrote(Wrote::Unknown));
+    assert!(!control.is_late(11_000), "it has ended; now the writer is replaced");
+    assert!(!control.is_settled());
+}
+
+#[test]
 fn g2_an_old_answer_is_not_written_but_decided_again() {
     let mut control = consuming();
     let ticket = ask(&mut control, 10);
