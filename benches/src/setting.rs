@@ -1,17 +1,14 @@
 //! Broker, topics, the jobs that wait, the filter's records, and when a group has done with them.
 
 use anyhow::{Context as _, Result, ensure};
-use kafka_harness::{Broker, Options};
+use kafka_harness::{Broker, Options, wait};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::collections::BTreeMap;
-use std::future::Future as _;
-use std::pin::pin;
 use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{Bus as _, KeyedRecord, Recorder as _, Scheduler as _, topic_name};
@@ -108,16 +105,8 @@ impl Setting {
         for partition in 0..PARTITIONS {
             list.add_partition_offset(&topic_name("bench", "outcomes"), partition, Offset::End)?;
         }
-        let options = AdminOptions::new();
-        let mut answer = pin!(admin.delete_records(&list, &options));
-        let mut context = Context::from_waker(Waker::noop());
-        loop {
-            if let Poll::Ready(answer) = answer.as_mut().poll(&mut context) {
-                answer?;
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait(admin.delete_records(&list, &AdminOptions::new()))?;
+        Ok(())
     }
 
     /// Writes the first `count` people of the filter as opted out of the tenant's SMS.

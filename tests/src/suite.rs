@@ -105,18 +105,6 @@ pub fn send_bytes(scheduler: &dyn Scheduler, job_id: &str, value: Vec<u8>) {
     acked.recv_timeout(PATIENCE).expect("the log answers").expect("the log takes anything");
 }
 
-/// Waits for a future that a thread of its own client completes.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// What arrived: each (job, recipient) with how often.
 pub type Arrivals = BTreeMap<(String, String), u32>;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kafka_harness::{Broker, Options};
+use kafka_harness::{Broker, Options, wait};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -53,7 +53,7 @@ fn kafka(dir: &Path) -> (Broker, Arc<Kafka>) {
         for (key, value) in &configs {
             new = new.set(key, value);
         }
-        let made = suite::block_on(admin.create_topics([&new], &AdminOptions::new()));
+        let made = wait(admin.create_topics([&new], &AdminOptions::new()));
         assert!(made.expect("the broker answers").iter().all(Result::is_ok), "{} is made", topic.name);
     }
     (broker, Arc::new(Kafka::new(config).expect("the settings are good")))

@@ -7,11 +7,13 @@ mod disk;
 mod jars;
 mod node;
 mod ports;
+mod wait;
 
 pub use broker::{Broker, Options, shared};
 pub use cluster::{Cluster, ClusterOptions};
 pub use detached::{Up, down, up};
 pub use ports::free_ports;
+pub use wait::wait;
 
 use std::fmt;
 

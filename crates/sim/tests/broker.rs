@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of a test: a panic is the report.
 
-use kafka_harness::Broker;
+use kafka_harness::{Broker, wait};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -10,10 +10,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tamis_sim::script::{Model, SCRIPTS, Step};
 
@@ -198,25 +194,6 @@ fn group(broker: &Broker, name: &str, committed: bool) -> ClientConfig {
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", if committed { "read_committed" } else { "read_uncommitted" });
     config
-}
-
-/// Waits for a future that a thread of its client completes.
-fn wait<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 /// Guarantees: what the model says of transactions, offsets, fencing, time-outs and deletion is what a real broker
