@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use tamis_bus::Error;
 use tamis_campaign::Channel;
 use tamis_telemetry::{Check, Health, Metrics};
 
-use super::house::{ANY_PORT, Answers, House, answer};
+use super::house::{ANY_PORT, Answers, House, answer, until};
 use crate::{Local, LocalAsk, LocalRecord, admin, api, listen, serve};
 
 fn post(house: &House, content_type: &str, body: Vec<u8>) -> Request<Body> {
@@ -96,34 +97,38 @@ async fn admin_is_ready_only_when_every_check_holds() {
     assert!(get("/metrics").await.text.contains("tamis_holding 1"));
 }
 
-/// A log that keeps what it is asked.
+/// A log that keeps what it is asked, and answers no reader while it is stuck.
 #[derive(Default)]
-struct Kept(Mutex<Vec<String>>);
+struct Kept {
+    asked: Mutex<Vec<String>>,
+    stuck: AtomicBool,
+}
 
 impl Local for Kept {
     fn submit_jobs(&self, jobs: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
-        self.0.lock().extend(jobs.into_iter().map(|(id, value)| format!("{id}={}", value.len())));
+        self.asked.lock().extend(jobs.into_iter().map(|(id, value)| format!("{id}={}", value.len())));
         Ok(())
     }
 
     fn poll(&self, ask: &LocalAsk) -> Result<Vec<LocalRecord>, Error> {
-        self.0.lock().push(format!("{} {} {} {:?}", ask.group, ask.from_beginning, ask.max, ask.wait));
+        self.asked.lock().push(format!("{} {} {} {:?}", ask.group, ask.from_beginning, ask.max, ask.wait));
+        while self.stuck.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let headers = vec![("ce_id".to_owned(), "x".to_owned())];
         let (key, value) = ("j".to_owned(), b"abc".to_vec());
         Ok(vec![LocalRecord { partition: 1, offset: 2, timestamp_ms: 3, key, value, headers }])
     }
 
     fn commit(&self, channel: Channel, group: &str) -> Result<(), Error> {
-        self.0.lock().push(format!("commit {channel} {group}"));
+        self.asked.lock().push(format!("commit {channel} {group}"));
         Ok(())
     }
 }
 
 #[tokio::test]
 async fn the_embedded_log_is_for_operators_only() {
-    let mut house = House::new();
-    let kept = Arc::new(Kept::default());
-    house.state = house.state.clone().with_local(kept.clone());
+    let (house, kept) = embedded();
     let jobs = json!({ "jobs": [{ "job_id": "j-1", "value": "aGVsbG8=" }] });
     assert_eq!(house.post("/v1/local/jobs", &house.acme, &jobs).await.told(), (403, "FORBIDDEN"));
     assert_eq!(house.post("/v1/local/jobs", &house.operator, &jobs).await.json, json!({ "accepted": 1 }));
@@ -141,7 +146,84 @@ async fn the_embedded_log_is_for_operators_only() {
     let answer = house.post("/v1/local/jobs", &house.operator, &bad).await;
     assert_eq!(answer.told(), (400, "BAD_FIELD"));
     assert!(!answer.text.contains("dupont"));
-    assert_eq!(*kept.0.lock(), ["j-1=5", "g true 5 10ms", "commit sms g"]);
+    assert_eq!(*kept.asked.lock(), ["j-1=5", "g true 5 10ms", "commit sms g"]);
+}
+
+/// A house whose log is embedded.
+fn embedded() -> (House, Arc<Kept>) {
+    let (mut house, kept) = (House::new(), Arc::new(Kept::default()));
+    house.state = house.state.clone().with_local(kept.clone());
+    (house, kept)
+}
+
+/// An operator's question for deliveries.
+fn reading(house: &House, query: &str) -> Request<Body> {
+    Request::get(format!("/v1/local/deliveries?channel=sms&{query}"))
+        .header("authorization", format!("Bearer {}", house.operator))
+        .body(Body::empty())
+        .unwrap()
+}
+
+/// Guarantees: whatever is asked of the embedded log, an answer has 1 to 1,000 records and waits 30 s for them at most; a
+/// reader's name and a body have a greatest length.
+/// Fails when: a number is passed on as it came, or the door has the other calls' limit for a body, or none.
+#[tokio::test]
+async fn the_embedded_logs_answers_and_bodies_are_bounded() {
+    let (house, kept) = embedded();
+    let longest = "g".repeat(200);
+    for query in [
+        "group=g&max=1000&wait_ms=30000",
+        "group=g&max=1001&wait_ms=30001",
+        &format!("group=g&max={0}&wait_ms={0}", u64::MAX),
+        "group=g&max=0",
+        &format!("group={longest}"),
+    ] {
+        assert_eq!(house.call(reading(&house, query)).await.status, 200, "{query}");
+    }
+    let most = "g false 1000 30s";
+    let long = format!("{longest} false 100 0ns");
+    assert_eq!(*kept.asked.lock(), [most, most, most, "g false 1 0ns", &long]);
+    for query in ["max=1", &format!("group={longest}g"), "group=g&max=x", "group=g&max=18446744073709551616"]
+    {
+        assert_eq!(house.call(reading(&house, query)).await.told(), (400, "BAD_FIELD"), "{query}");
+    }
+    for (path, length, told) in [
+        ("jobs", 64 << 20, (400, "BAD_FIELD")),
+        ("jobs", (64 << 20) + 1, (413, "BODY_TOO_LARGE")),
+        ("deliveries/commit", (64 << 20) + 1, (413, "BODY_TOO_LARGE")),
+    ] {
+        let request = Request::post(format!("/v1/local/{path}"))
+            .header("authorization", format!("Bearer {}", house.operator))
+            .header("content-type", "application/json")
+            .body(Body::from(vec![b' '; length]));
+        assert_eq!(house.call(request.unwrap()).await.told(), told, "{path} {length}");
+    }
+}
+
+/// Guarantees: eight commands may wait for the embedded log at once, the next is told to come again, and opt-outs are taken
+/// meanwhile.
+/// Fails when: these calls have no places, or those of opt-outs.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_the_embedded_log_have_places_of_their_own() {
+    let (house, kept) = embedded();
+    let house = Arc::new(house);
+    kept.stuck.store(true, Ordering::Relaxed);
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        let house = house.clone();
+        readers.push(tokio::spawn(async move { house.call(reading(&house, "group=g")).await.status }));
+    }
+    until(|| kept.asked.lock().len() == 8);
+    // While the log is stuck, one with a place would wait.
+    let ninth = tokio::time::timeout(Duration::from_secs(5), house.call(reading(&house, "group=g"))).await;
+    assert_eq!(ninth.expect("it does not wait").told(), (429, "TOO_MANY_CALLS"));
+    let body = json!({ "channel": "sms", "reason": "stop_reply", "addresses": ["0639981234"] });
+    assert_eq!(house.add(&house.acme, &body).await.status, 200);
+    kept.stuck.store(false, Ordering::Relaxed);
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), 200);
+    }
+    assert_eq!(house.call(reading(&house, "group=g")).await.status, 200, "places are given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
