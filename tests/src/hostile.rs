@@ -3,10 +3,13 @@
 //! They are made, not kept as files: a table of what is wrong says more than bytes do. Each that is read as a job has an
 //! id of its own, so that its outcome is found again.
 
-use tamis_campaign::{RECIPIENTS_MAX, RejectReason, Verdict};
+use tamis_campaign::{RejectReason, Verdict};
 
 /// What must not be found in any log, dead letter or outcome: pieces of people and content in these records.
 pub const CANARIES: [&str; 4] = ["6399810", "camille", "CANARY-CONTENT", "CANARY-FIELDS"];
+
+/// Recipients of a job: the promise's number, not the code's, so that code which takes more is seen.
+const RECIPIENTS_MAX: usize = 100_000;
 
 /// What must become of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
