@@ -18,10 +18,9 @@ use tamis_wire::{JobView, RecipientView, RefusalView, Span};
 /// A recipient that could be used, before the filter is asked.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
-    address: Subject,
     place: u32,
-    contact: Option<Subject>,
-    hit: Option<Hit>,
+    /// Why it must be dropped, once the filter has been asked.
+    reason: Option<Reason>,
 }
 
 /// Decides jobs one after the other; its memory is reused.
@@ -29,6 +28,13 @@ struct Candidate {
 pub struct Sieve {
     subjects: Subjects,
     candidates: Vec<Candidate>,
+    /// By candidate; apart, since the filter looks up all of a job's at once.
+    addresses: Vec<Subject>,
+    contacts: Vec<Subject>,
+    /// Whose each contact is: a number into `candidates`.
+    contact_of: Vec<u32>,
+    /// Numbers of candidates of which the filter knows something.
+    hits: Vec<(u32, Hit)>,
     kept: Vec<bool>,
     groups: Groups,
     repeats: Repeats,
@@ -41,6 +47,10 @@ impl Sieve {
         Self {
             subjects,
             candidates: Vec::new(),
+            addresses: Vec::new(),
+            contacts: Vec::new(),
+            contact_of: Vec::new(),
+            hits: Vec::new(),
             kept: Vec::new(),
             groups: Groups::default(),
             repeats: Repeats::default(),
@@ -70,7 +80,8 @@ impl Sieve {
         let selection = index.select(job.tenant.as_str(), job.list, channel, job.purpose);
         self.recognise(job, channel, value, spans, &selection);
         let retry_at_ms = (job.not_before_ms > now_ms).then_some(job.not_before_ms);
-        let forwarded = self.judge(spans.len(), &selection, now_ms, retry_at_ms.is_some());
+        self.ask(&selection, now_ms);
+        let forwarded = self.judge(spans.len(), retry_at_ms.is_some());
         self.groups.seal();
         let verdict = if forwarded > 0 {
             Verdict::Routed
@@ -93,8 +104,7 @@ impl Sieve {
         decision
     }
 
-    /// First pass: what each recipient is, and its subjects. Apart from the second, so that the look-ups there wait for
-    /// memory side by side.
+    /// First pass: what each recipient is, and its subjects.
     fn recognise(
         &mut self,
         job: &JobView<'_>,
@@ -104,7 +114,11 @@ impl Sieve {
         selection: &Selection<'_>,
     ) {
         self.candidates.clear();
+        self.addresses.clear();
+        self.contacts.clear();
+        self.contact_of.clear();
         self.candidates.reserve(spans.len());
+        self.addresses.reserve(spans.len());
         for (place, span) in (0u32..).zip(spans) {
             let body = &value[span.body as usize..span.end as usize];
             let Ok(recipient) = RecipientView::parse(body) else {
@@ -122,29 +136,46 @@ impl Sieve {
                     continue;
                 }
             };
-            let contact = (selection.wants_contacts() && !recipient.contact().is_empty())
-                .then(|| self.subjects.contact(job.tenant, recipient.contact()));
-            self.candidates.push(Candidate { address, place, contact, hit: None });
+            if selection.wants_contacts() && !recipient.contact().is_empty() {
+                self.contacts.push(self.subjects.contact(job.tenant, recipient.contact()));
+                self.contact_of.push(u32::try_from(self.candidates.len()).unwrap_or(u32::MAX));
+            }
+            self.addresses.push(address);
+            self.candidates.push(Candidate { place, reason: None });
         }
     }
 
-    /// Second pass: asks the filter, and gives each recipient its fate. Returns how many are forwarded.
-    fn judge(&mut self, recipients: usize, selection: &Selection<'_>, now_ms: UnixMs, deferred: bool) -> u32 {
+    /// Second pass: asks the filter for all candidates at once, so that the look-ups wait for memory side by side. Of the
+    /// reasons by the address and by the contact the lower one counts.
+    fn ask(&mut self, selection: &Selection<'_>, now_ms: UnixMs) {
+        let Self { candidates, addresses, contacts, contact_of, hits, .. } = self;
+        hits.clear();
+        selection.hits(addresses, |number, hit| hits.push((u32::try_from(number).unwrap_or(u32::MAX), hit)));
+        selection.hits(contacts, |number, hit| hits.push((contact_of[number], hit)));
+        for (number, hit) in hits {
+            let reason = &mut candidates[*number as usize].reason;
+            *reason = match (*reason, selection.reason(*hit, now_ms)) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+
+    /// Third pass: gives each recipient its fate. Returns how many are forwarded.
+    fn judge(&mut self, recipients: usize, deferred: bool) -> u32 {
         self.kept.resize(recipients, false);
         let alone = self.candidates.len() == 1;
         if !alone {
             self.repeats.begin(self.candidates.len());
         }
-        for candidate in &mut self.candidates {
-            candidate.hit = selection.hit(&candidate.address);
-        }
         let mut forwarded = 0;
         for (number, candidate) in (0u32..).zip(&self.candidates) {
-            let Candidate { address, place, .. } = *candidate;
-            if let Some(reason) = suppressed(selection, candidate, now_ms) {
+            let Candidate { place, reason } = *candidate;
+            let address = self.addresses[number as usize];
+            if let Some(reason) = reason {
                 self.groups.suppress(reason, place);
             } else if !alone
-                && self.repeats.is_repeat(number, address, |other| self.candidates[other as usize].address)
+                && self.repeats.is_repeat(number, address, |other| self.addresses[other as usize])
             {
                 self.groups.reject(RejectReason::DuplicateRecipient, place);
             } else if deferred {
@@ -155,17 +186,6 @@ impl Sieve {
             }
         }
         forwarded
-    }
-}
-
-/// The lowest reason over the address and the contact.
-#[inline]
-fn suppressed(selection: &Selection<'_>, candidate: &Candidate, now_ms: UnixMs) -> Option<Reason> {
-    let by_address = candidate.hit.and_then(|hit| selection.reason(hit, now_ms));
-    let Some(contact) = &candidate.contact else { return by_address };
-    match (by_address, selection.hit(contact).and_then(|hit| selection.reason(hit, now_ms))) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }
 

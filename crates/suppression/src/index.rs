@@ -1,60 +1,37 @@
-//! The index: dictionary of subjects, and a bitmap over their ids for each (scope, channel, reason).
+//! The index: which subjects are known, the cells that each has a record in, and how far the log has been followed.
 
-use hashbrown::{HashMap, HashTable};
-use roaring::RoaringBitmap;
-use tamis_campaign::{Channel, Identity, Purpose, RecordReason, Source, UnixMs};
+use tamis_campaign::{Channel, Purpose, RecordReason, Source, UnixMs};
 use tamis_subject::Subject;
 use tamis_wire::record::{Record, Scope, State};
 
+use crate::cells::{Cells, OfScope};
+use crate::cold::{Cold, Origin};
+use crate::dictionary::{Dictionary, Known, Place};
+use crate::marks::{Cell, Marks, NONE};
 use crate::selection::Selection;
 
-/// A subject's dense id.
-pub(crate) type Id = u32;
-
-/// Channels of a bitmap: 0 is every channel, as on the wire.
-const CHANNELS: usize = Channel::ALL.len() + 1;
-const REASONS: usize = RecordReason::ALL.len();
-
 /// All records in force, or to come into force, up to a position of the log.
-#[derive(Debug)]
+///
+/// Its parts are cut by the dictionary's segments: `marks` and `cold` have one for each.
 pub struct Index {
     position: Vec<i64>,
     gaps: u64,
-    ids: HashTable<(Subject, Id)>,
-    slots: Vec<Slot>,
-    platform: Slots,
-    tenants: HashMap<Box<str>, TenantSlots>,
     records: usize,
+    cells: Cells,
+    pub(crate) dictionary: Dictionary,
+    pub(crate) marks: Vec<Marks>,
+    pub(crate) cold: Vec<Cold>,
+    /// How often a segment was built anew.
+    pub(crate) renewals: u64,
 }
 
-/// The bitmaps of one scope, by channel and reason; numbers into `Index::slots`.
-#[derive(Debug, Default)]
-pub(crate) struct Slots {
-    pub(crate) of: [[Option<u32>; CHANNELS]; REASONS],
-    /// Whether any record of this scope is of a contact, so that contacts are worth looking up.
-    pub(crate) contacts: bool,
-}
-
-#[derive(Debug, Default)]
-struct TenantSlots {
-    own: Slots,
-    lists: HashMap<Box<str>, Slots>,
-}
-
-/// One bitmap, and what is known of each record in it.
-#[derive(Debug, Default)]
-pub(crate) struct Slot {
-    ids: RoaringBitmap,
-    /// The few that come into force later or expire: (effective, expires), 0 = at once, never.
-    timed: HashMap<Id, (UnixMs, UnixMs)>,
-    details: HashMap<Id, Detail>,
-}
-
-#[derive(Debug)]
-struct Detail {
-    source: Source,
-    evidence: Box<str>,
-    recorded_at_ms: UnixMs,
+/// How much memory an index takes, by what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes {
+    /// Looked at for recipients: must be in memory.
+    pub hot: usize,
+    /// Whole subjects, sources and evidence: for the writer and to explain.
+    pub cold: usize,
 }
 
 /// A record in force, as a look-up tells it.
@@ -78,15 +55,13 @@ pub struct Found {
     pub recorded_at_ms: UnixMs,
 }
 
-impl Slot {
-    /// In force: effective at 0 or past, expiring at 0 or later than now (semantics, section 2).
-    #[inline]
-    pub(crate) fn holds(&self, id: Id, now_ms: UnixMs) -> bool {
-        self.ids.contains(id)
-            && (self.timed.is_empty()
-                || self.timed.get(&id).is_none_or(|&(effective, expires)| {
-                    effective <= now_ms && (expires == 0 || expires > now_ms)
-                }))
+impl std::fmt::Debug for Index {
+    /// Without what it holds: not even a part of a subject is printed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index")
+            .field("position", &self.position)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,14 +69,17 @@ impl Index {
     /// An empty index over `partitions` partitions.
     #[must_use]
     pub fn new(partitions: usize) -> Self {
+        let dictionary = Dictionary::new();
+        let places = dictionary.segment(0).places();
         Self {
             position: vec![0; partitions],
             gaps: 0,
-            ids: HashTable::new(),
-            slots: Vec::new(),
-            platform: Slots::default(),
-            tenants: HashMap::new(),
             records: 0,
+            cells: Cells::default(),
+            dictionary,
+            marks: vec![Marks::new()],
+            cold: vec![Cold::new(places, 0)],
+            renewals: 0,
         }
     }
 
@@ -118,30 +96,55 @@ impl Index {
     }
 
     /// Applies a record. The latest by its place in the log counts; one from before the position is known already.
+    ///
+    /// Now and then it builds one segment of the dictionary anew, which takes some milliseconds at most.
     pub fn apply(&mut self, partition: i32, offset: i64, recorded_at_ms: UnixMs, record: &Record) {
         if !self.move_past(partition, offset) {
             return;
         }
-        let number = self.slot_of(record);
-        let id = self.id_of(record.subject);
-        let slot = &mut self.slots[number];
-        match record.state {
-            State::Lifted => {
-                slot.timed.remove(&id);
-                slot.details.remove(&id);
-                self.records -= usize::from(slot.ids.remove(id));
-            }
-            State::InForce => {
-                self.records += usize::from(slot.ids.insert(id));
-                if record.effective_at_ms == 0 && record.expires_at_ms == 0 {
-                    slot.timed.remove(&id);
-                } else {
-                    slot.timed.insert(id, (record.effective_at_ms, record.expires_at_ms));
-                }
-                let evidence = record.evidence.clone();
-                slot.details.insert(id, Detail { source: record.source, evidence, recorded_at_ms });
-            }
+        let cell = self.cells.number(record);
+        let origin = Origin { source: record.source, evidence: &record.evidence, recorded_at_ms };
+        // A segment that is built anew has room for one more, so the second time is the last.
+        while let Err(segment) = match record.state {
+            State::InForce => self.enforce(record, cell, origin),
+            State::Lifted => self.lift(&record.subject, cell),
+        } {
+            self.renew(segment);
         }
+    }
+
+    /// Notes a record in force; `Err` is a segment that has no room for it.
+    fn enforce(&mut self, record: &Record, cell: Cell, origin: Origin<'_>) -> Result<(), u32> {
+        let subject = &record.subject;
+        let place = if let Some(Known { place, mark }) = self.find_surely(subject) {
+            let new = self.marks[place.segment as usize].with(mark, cell).map_err(|_| place.segment)?;
+            self.records += usize::from(new != mark);
+            self.dictionary.set_mark(place, new);
+            place
+        } else {
+            let segment = self.dictionary.segment_of(subject);
+            let mark = self.marks[segment as usize].with(NONE, cell).map_err(|_| segment)?;
+            let place = self.dictionary.put(subject, mark).map_err(|_| segment)?;
+            self.cold[segment as usize].set_subject(place.local, *subject);
+            self.records += 1;
+            place
+        };
+        let segment = place.segment as usize;
+        self.marks[segment].set_times(place.local, cell, (record.effective_at_ms, record.expires_at_ms));
+        self.cold[segment].set(place.local, cell, origin);
+        Ok(())
+    }
+
+    /// Notes that nothing is in force in a cell; `Err` is a segment that has no room for that.
+    fn lift(&mut self, subject: &Subject, cell: Cell) -> Result<(), u32> {
+        let Some(Known { place, mark }) = self.find_surely(subject) else { return Ok(()) };
+        let segment = place.segment as usize;
+        let new = self.marks[segment].without(mark, cell).map_err(|_| place.segment)?;
+        self.records -= usize::from(new != mark);
+        self.dictionary.set_mark(place, new);
+        self.marks[segment].set_times(place.local, cell, (0, 0));
+        self.cold[segment].remove(place.local, cell);
+        Ok(())
     }
 
     /// Goes past a record that holds nothing to apply.
@@ -149,59 +152,58 @@ impl Index {
         self.move_past(partition, offset);
     }
 
-    /// The bitmaps that a job selects: once a job, not once a recipient.
+    /// The cells that a job selects: once a job, not once a recipient.
     #[must_use]
     pub fn select(&self, tenant: &str, list: &str, channel: Channel, purpose: Purpose) -> Selection<'_> {
-        let of_tenant = self.tenants.get(tenant);
+        let of_tenant = self.cells.tenants.get(tenant);
         let of_list = of_tenant.filter(|_| !list.is_empty()).and_then(|t| t.lists.get(list));
-        let scopes = [Some(&self.platform), of_tenant.map(|t| &t.own), of_list];
+        let scopes = [Some(&self.cells.platform), of_tenant.map(|t| &t.own), of_list];
         Selection::new(self, scopes, channel, purpose)
     }
 
     /// Every record in force for `subject` that a job of `tenant` could meet, on any channel and list.
     #[must_use]
     pub fn in_force(&self, tenant: &str, subject: &Subject, now_ms: UnixMs) -> Vec<Found> {
-        let Some(id) = self.id(subject) else { return Vec::new() };
+        let Some(known) = self.find_surely(subject) else { return Vec::new() };
         let mut found = Vec::new();
-        self.collect(&self.platform, &Scope::Platform, id, now_ms, &mut found);
-        if let Some((name, slots)) = self.tenants.get_key_value(tenant) {
-            self.collect(&slots.own, &Scope::Tenant(name.clone()), id, now_ms, &mut found);
-            for (list, slots) in &slots.lists {
+        self.collect(&self.cells.platform, &Scope::Platform, known, now_ms, &mut found);
+        if let Some((name, of)) = self.cells.tenants.get_key_value(tenant) {
+            self.collect(&of.own, &Scope::Tenant(name.clone()), known, now_ms, &mut found);
+            for (list, cells) in &of.lists {
                 let scope = Scope::List { tenant: name.clone(), list: list.clone() };
-                self.collect(slots, &scope, id, now_ms, &mut found);
+                self.collect(cells, &scope, known, now_ms, &mut found);
             }
         }
         found.sort_by(|a, b| (a.reason, &a.scope, a.channel).cmp(&(b.reason, &b.scope, b.channel)));
         found
     }
 
-    fn collect(&self, slots: &Slots, scope: &Scope, id: Id, now_ms: UnixMs, found: &mut Vec<Found>) {
-        for (&reason, of_reason) in RecordReason::ALL.iter().zip(&slots.of) {
-            for (channel, number) in of_reason.iter().enumerate() {
-                let Some(slot) = number.map(|n| &self.slots[n as usize]) else { continue };
-                if !slot.holds(id, now_ms) {
-                    continue;
-                }
-                let Some(detail) = slot.details.get(&id) else { continue };
-                let (effective_at_ms, expires_at_ms) = slot.timed.get(&id).copied().unwrap_or_default();
-                found.push(Found {
-                    reason,
-                    scope: scope.clone(),
-                    channel: i32::try_from(channel).ok().and_then(Channel::from_number),
-                    effective_at_ms,
-                    expires_at_ms,
-                    source: detail.source,
-                    evidence: detail.evidence.clone(),
-                    recorded_at_ms: detail.recorded_at_ms,
-                });
+    fn collect(&self, of: &OfScope, scope: &Scope, known: Known, now_ms: UnixMs, found: &mut Vec<Found>) {
+        let Known { place: Place { segment, local }, mark } = known;
+        let marks = self.marks(segment);
+        for (reason, channel, cell) in of.iter() {
+            if !marks.cells(mark).contains(&cell) || !marks.in_force(local, cell, now_ms) {
+                continue;
             }
+            let Some(origin) = self.cold[segment as usize].get(local, cell) else { continue };
+            let (effective_at_ms, expires_at_ms) = marks.times(local, cell);
+            found.push(Found {
+                reason,
+                scope: scope.clone(),
+                channel,
+                effective_at_ms,
+                expires_at_ms,
+                source: origin.source,
+                evidence: origin.evidence.into(),
+                recorded_at_ms: origin.recorded_at_ms,
+            });
         }
     }
 
-    /// Subjects ever seen.
+    /// Subjects that have a record, or had one until lately.
     #[must_use]
     pub fn subjects(&self) -> usize {
-        self.ids.len()
+        self.dictionary.subjects()
     }
 
     /// Records that are not lifted, in force or timed.
@@ -210,24 +212,40 @@ impl Index {
         self.records
     }
 
-    /// About how much memory it takes, bytes: dictionary, details and bitmaps, evidence texts left out.
+    /// About how much memory it takes, bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        const ID: usize = size_of::<(Subject, Id)>() + 1;
-        const RECORD: usize = size_of::<(Id, Detail)>() + 1;
-        const BIT: usize = 2;
-        self.ids.capacity() * ID
-            + self.records * (RECORD * 8 / 7 + BIT)
-            + self.slots.len() * size_of::<Slot>()
+        let Bytes { hot, cold } = self.bytes_apart();
+        hot + cold
+    }
+
+    /// The same, with what must be at hand for recipients apart from the rest.
+    #[must_use]
+    pub fn bytes_apart(&self) -> Bytes {
+        let marks: usize = self.marks.iter().map(Marks::bytes).sum();
+        Bytes {
+            hot: self.dictionary.bytes() + marks + self.cells.bytes(),
+            cold: self.cold.iter().map(Cold::bytes).sum(),
+        }
     }
 
     #[inline]
-    pub(crate) fn id(&self, subject: &Subject) -> Option<Id> {
-        self.ids.find(hash(subject), |(known, _)| known == subject).map(|(_, id)| *id)
+    pub(crate) fn is_at(&self, place: Place, subject: &Subject) -> bool {
+        self.cold[place.segment as usize].subject(place.local) == subject
     }
 
-    pub(crate) fn slot(&self, number: u32) -> &Slot {
-        &self.slots[number as usize]
+    #[inline]
+    pub(crate) fn find(&self, subject: &Subject) -> Option<Known> {
+        self.dictionary.find(subject, |place| self.is_at(place, subject))
+    }
+
+    fn find_surely(&self, subject: &Subject) -> Option<Known> {
+        self.dictionary.find_surely(subject, |place| self.is_at(place, subject))
+    }
+
+    #[inline]
+    pub(crate) fn marks(&self, segment: u32) -> &Marks {
+        &self.marks[segment as usize]
     }
 
     /// Moves a partition's position past a record; `false` when it is past it already.
@@ -242,44 +260,6 @@ impl Index {
             Some(_) | None => false,
         }
     }
-
-    fn id_of(&mut self, subject: Subject) -> Id {
-        if let Some(id) = self.id(&subject) {
-            return id;
-        }
-        let id =
-            Id::try_from(self.ids.len()).expect("four thousand million subjects do not fit this machine");
-        self.ids.insert_unique(hash(&subject), (subject, id), |(known, _)| hash(known));
-        id
-    }
-
-    fn slot_of(&mut self, record: &Record) -> usize {
-        let slots = match &record.scope {
-            Scope::Platform => &mut self.platform,
-            Scope::Tenant(tenant) => &mut self.tenants.entry(tenant.clone()).or_default().own,
-            Scope::List { tenant, list } => {
-                self.tenants.entry(tenant.clone()).or_default().lists.entry(list.clone()).or_default()
-            }
-        };
-        slots.contacts |= record.identity == Identity::Contact;
-        let channel = record.channel.map_or(0, |c| c as usize);
-        let number = slots.of[reason_row(record.reason)][channel].get_or_insert_with(|| {
-            self.slots.push(Slot::default());
-            u32::try_from(self.slots.len() - 1).expect("bitmaps are counted by tenants and lists")
-        });
-        *number as usize
-    }
-}
-
-/// The row of a reason: its place in `RecordReason::ALL`, which is ascending by number.
-pub(crate) fn reason_row(reason: RecordReason) -> usize {
-    RecordReason::ALL.iter().position(|r| *r == reason).unwrap_or(0)
-}
-
-/// A subject is the PRF's output: any of its bits are a hash.
-#[inline]
-fn hash(subject: &Subject) -> u64 {
-    subject.words()[0]
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! Records of opt-outs, applied in order to an index that answers: why must this subject not be written to?
 //!
-//! Pure: no clock, no log, no threads. The shape follows from measurements: hashes straight into bitmaps are slow,
-//! dense ids are not, so a dictionary gives each subject a small id and each (scope, channel, reason) has a roaring
-//! bitmap over ids. Most recipients are in no list, and one miss in the dictionary settles them.
+//! Pure: no clock, no log, no threads. The shape follows from measurements (`benches/results`). A dictionary of cache lines
+//! holds forty bits of each subject and, beside them, a number of sixteen bits for the set of (scope, channel, reason) that
+//! it has records in. Most recipients are in no list, and one miss in the dictionary settles them.
 
+mod cells;
+mod cold;
+mod dictionary;
+mod growth;
 mod index;
+mod line;
+mod marks;
 mod places;
 mod selection;
 
-pub use index::{Found, Index};
+pub use index::{Bytes, Found, Index};
 pub use places::Places;
 pub use selection::{Hit, Selection};

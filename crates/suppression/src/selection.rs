@@ -1,39 +1,43 @@
-//! What one job looks at: the handful of bitmaps of its scopes, its channel and its purpose.
+//! What one job looks at: the handful of cells of its scopes, its channel and its purpose.
 
 use arrayvec::ArrayVec;
 use tamis_campaign::{Channel, Purpose, Reason, RecordReason, UnixMs};
 use tamis_subject::Subject;
 
-use crate::index::{Id, Index, Slot, Slots};
+use crate::cells::{OfScope, row};
+use crate::dictionary::Known;
+use crate::index::Index;
+use crate::marks::Cell;
 
 /// Three scopes, two channels (the job's and every one), the reasons that drop.
 const MOST: usize = 3 * 2 * (RecordReason::ALL.len() - 1);
 
-/// A subject of which something is known.
+/// A subject of which something is known, to be asked about while the index stands still.
 #[derive(Debug, Clone, Copy)]
-pub struct Hit(Id);
+pub struct Hit(Known);
 
-/// The bitmaps of a job, lowest reason first.
+/// The cells of a job, lowest reason first.
+#[derive(Debug)]
 pub struct Selection<'i> {
     index: &'i Index,
-    slots: ArrayVec<(Reason, &'i Slot), MOST>,
+    cells: ArrayVec<(Reason, Cell), MOST>,
     contacts: bool,
 }
 
 impl<'i> Selection<'i> {
     pub(crate) fn new(
         index: &'i Index,
-        scopes: [Option<&'i Slots>; 3],
+        scopes: [Option<&OfScope>; 3],
         channel: Channel,
         purpose: Purpose,
     ) -> Self {
-        let mut selection = Self { index, slots: ArrayVec::new(), contacts: false };
-        for (row, record_reason) in RecordReason::ALL.iter().enumerate() {
+        let mut selection = Self { index, cells: ArrayVec::new(), contacts: false };
+        for record_reason in RecordReason::ALL {
             let Some(reason) = record_reason.drops().filter(|r| r.drops(purpose)) else { continue };
-            for slots in scopes.iter().flatten() {
-                for channel in [0, channel as usize] {
-                    if let Some(number) = slots.of[row][channel] {
-                        selection.slots.push((reason, index.slot(number)));
+            for scope in scopes.iter().flatten() {
+                for channel in [None, Some(channel)] {
+                    if let Some(cell) = scope.of(row(*record_reason), channel) {
+                        selection.cells.push((reason, cell));
                     }
                 }
             }
@@ -45,7 +49,7 @@ impl<'i> Selection<'i> {
     /// Whether there is nothing to look at: nobody is dropped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.cells.is_empty()
     }
 
     /// Whether contacts are worth looking up.
@@ -54,17 +58,33 @@ impl<'i> Selection<'i> {
         self.contacts
     }
 
-    /// Whether anything is known of `subject`. To be asked for all recipients of a job one after the other, so that
-    /// the look-ups wait for memory side by side; most are in no list, and the miss settles them.
+    /// Whether anything is known of `subject`. For several, [`Selection::hits`] is much faster.
     #[inline]
     #[must_use]
     pub fn hit(&self, subject: &Subject) -> Option<Hit> {
-        if self.slots.is_empty() { None } else { self.index.id(subject).map(Hit) }
+        if self.cells.is_empty() { None } else { self.index.find(subject).map(Hit) }
+    }
+
+    /// Looks up all of `subjects`; `told` gets the number and the hit of each of which anything is known, in order. Most
+    /// are in no list, and the miss settles them: one line of the cache, waited for side by side.
+    #[inline]
+    pub fn hits(&self, subjects: &[Subject], mut told: impl FnMut(usize, Hit)) {
+        if self.cells.is_empty() {
+            return;
+        }
+        let is_same = |number: usize, place| self.index.is_at(place, &subjects[number]);
+        self.index.dictionary.find_each(subjects, is_same, |number, known| told(number, Hit(known)));
     }
 
     /// Why the subject of `hit` must not be written to at `now_ms`: the lowest reason in force (contract, section 2).
+    #[inline]
     #[must_use]
     pub fn reason(&self, hit: Hit, now_ms: UnixMs) -> Option<Reason> {
-        self.slots.iter().find(|(_, slot)| slot.holds(hit.0, now_ms)).map(|(reason, _)| *reason)
+        let Known { place, mark } = hit.0;
+        let marks = self.index.marks(place.segment);
+        let known = marks.cells(mark);
+        let in_force =
+            |cell: Cell| known.contains(&cell) && marks.in_force(place.local, cell, now_ms);
+        self.cells.iter().find(|(_, cell)| in_force(*cell)).map(|(reason, _)| *reason)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn bench(name: &str, rest: &[&str]) -> Result<bool> {
         let program = ["run", "--release", "-p", "tamis-benches", "--bin", name, "--"];
         return runs(&mut cargo(&[&program[..], rest].concat()));
     }
-    let mut folders = vec![root().join("benches")];
+    let mut folders = vec![root().join("benches"), root().join("benches/filter")];
     folders.extend(std::fs::read_dir(root().join("crates"))?.flatten().map(|folder| folder.path()));
     let file = format!("benches/{name}.rs");
     let Some(folder) = folders.into_iter().find(|folder| folder.join(&file).exists()) else {

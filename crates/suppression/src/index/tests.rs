@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use proptest::prelude::*;
-use tamis_campaign::Reason;
+use tamis_campaign::{Identity, Reason};
 
 /// Scope, subject, channel, reason: one record's identity in the model.
 type ModelKey = (Scope, u8, Option<Channel>, RecordReason);

@@ -1,0 +1,140 @@
+//! Ours: beside the rivals, and against its own goals.
+
+use std::time::{Duration, Instant};
+
+use tamis_campaign::{Channel, Identity, Purpose, RecordReason, Source};
+use tamis_subject::Subject;
+use tamis_suppression::{Bytes, Index, Selection};
+use tamis_wire::record::{Record, Scope, State};
+
+use crate::measure::{ABSENT, SAMPLE, fastest, print_row, rss, sample, subject};
+
+/// Recipients of a job: what is looked up at once.
+const JOB: usize = 1_000;
+/// What the line applies in one step, under the filter's lock.
+const STEP: u64 = 4_096;
+/// Look-ups of absent subjects whose false matches are counted.
+const FALSE_OF: u64 = 1_000_000_000;
+
+struct Built {
+    index: Index,
+    took: Duration,
+    worst_step: Duration,
+    rss: u64,
+}
+
+fn tenant(n: u64) -> String {
+    format!("tenant-{n:04}")
+}
+
+/// An index of `entries` subjects, `each` records each, over `tenants` tenants and `channels` channels, taking turns.
+fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> Built {
+    let before = rss();
+    let mut records: Vec<Record> = (0..tenants)
+        .map(|n| Record {
+            subject: subject(0),
+            identity: Identity::Phone,
+            scope: Scope::Tenant(tenant(n).into()),
+            channel: (channels > 1).then(|| Channel::ALL[n as usize % channels]),
+            reason: RecordReason::Unsubscribed,
+            state: State::InForce,
+            effective_at_ms: 0,
+            expires_at_ms: 0,
+            source: Source::Api,
+            evidence: "".into(),
+            scheme: 1,
+        })
+        .collect();
+    let mut index = Index::new(1);
+    let (mut worst_step, mut offset) = (Duration::ZERO, 0);
+    let begun = Instant::now();
+    let mut step = begun;
+    for n in 0..entries * each {
+        // A subject's further records are of other tenants, so that sets of many kinds come about.
+        let (who, round) = (n % entries, n / entries);
+        let record = &mut records[((who + round * (who / tenants * 7 + 1)) % tenants) as usize];
+        record.subject = subject(who);
+        index.apply(0, offset, 1_764_000_000_000, record);
+        offset += 1;
+        if n % STEP == STEP - 1 {
+            let now = Instant::now();
+            worst_step = worst_step.max(now - step);
+            step = now;
+        }
+    }
+    let took = begun.elapsed();
+    Built { index, took, worst_step, rss: rss().saturating_sub(before) }
+}
+
+fn look(selection: &Selection<'_>, sample: &[Subject]) -> usize {
+    let mut found = 0;
+    for job in sample.chunks(JOB) {
+        selection.hits(job, |_, _| found += 1);
+    }
+    found
+}
+
+fn judge(selection: &Selection<'_>, sample: &[Subject]) -> usize {
+    let (mut dropped, mut hits) = (0, Vec::with_capacity(JOB));
+    for job in sample.chunks(JOB) {
+        hits.clear();
+        selection.hits(job, |_, hit| hits.push(hit));
+        dropped += hits.iter().filter(|hit| selection.reason(**hit, 1).is_some()).count();
+    }
+    dropped
+}
+
+fn select(index: &Index) -> Selection<'_> {
+    index.select(&tenant(0), "", Channel::Sms, Purpose::Marketing)
+}
+
+pub fn against_rivals(entries: u64) {
+    let Built { index, took, rss, .. } = build(entries, 1, 1, 1);
+    let (present, absent) = (sample(entries, true, subject), sample(entries, false, subject));
+    let selection = select(&index);
+    let wrong = look(&selection, &absent);
+    let one_by_one = |s: &[Subject]| s.iter().filter(|s| selection.hit(s).is_some()).count();
+    let bytes = index.bytes_apart();
+    let alone = [fastest(&absent, 0, one_by_one), fastest(&present, SAMPLE, one_by_one)];
+    let batched = [fastest(&absent, 0, |s| look(&selection, s)), fastest(&present, SAMPLE, |s| look(&selection, s))];
+    let of = (wrong, SAMPLE as u64);
+    print_row("tamis, batched, hot bytes", entries, &batched, bytes.hot as u64, took.as_secs_f64(), of);
+    print_row("tamis, one at a time, all RSS", entries, &alone, rss, took.as_secs_f64(), of);
+}
+
+pub fn goals(entries: u64) {
+    let millions = entries / 1_000_000;
+    let say = |what: &str, figure: String| println!("| {what} | {millions} M | {figure} |");
+    for (tenants, channels, each) in [(1, 1, 1), (1_000, 1, 1), (1_000, 5, 1), (1_000, 1, 3)] {
+        if each > 1 && entries > 30_000_000 {
+            continue;
+        }
+        let Built { index, took, worst_step, rss } = build(entries, tenants, channels, each);
+        let name = |what: &str| format!("{what}; {tenants} tenants, {channels} channels, {each} records each");
+        let records = (entries * each) as f64;
+        assert_eq!(index.records() as u64, entries * each);
+        let Bytes { hot, cold } = index.bytes_apart();
+        let (hot, cold, rss) = (hot as f64 / records, cold as f64 / records, rss as f64 / records);
+        say(&name("bytes a record"), format!("hot {hot:.2}, cold {cold:.2} (RSS in all {rss:.2})"));
+        let rate = records / took.as_secs_f64() / 1e6;
+        let worst = worst_step.as_secs_f64() * 1e3;
+        say(&name("applied on one core"), format!("{rate:.2} M records/s, worst step of {STEP} {worst:.1} ms"));
+        let selection = select(&index);
+        let (present, absent) = (sample(entries, true, subject), sample(entries, false, subject));
+        let absent_ns = fastest(&absent, 0, |s| judge(&selection, s));
+        let present_ns = fastest(&present, 0, |s| judge(&selection, s));
+        say(&name("look-up and reason, batched"), format!("absent {absent_ns:.1} ns, present {present_ns:.1} ns"));
+        if tenants == 1 {
+            let begun = Instant::now();
+            let mut wrong = 0;
+            let mut job = Vec::with_capacity(JOB);
+            for first in (0..FALSE_OF).step_by(JOB) {
+                job.clear();
+                job.extend((first..first + JOB as u64).map(|n| subject(ABSENT + n)));
+                wrong += look(&selection, &job);
+            }
+            let seconds = begun.elapsed().as_secs_f64();
+            say("false matches", format!("{wrong} of {FALSE_OF} absent look-ups ({seconds:.0} s)"));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The dictionary: which of the subjects are known, and what each is in. Pure.
+//!
+//! A subject's first word chooses a segment (its high bits, by a directory) and a home line in it (its low 32); forty bits
+//! of the second word are its tag. A line that is full passes on to the next ones, and its `reach` says how many.
+//!
+//! A segment has at most 65,529 places, so that places and marks are 16 bits; it grows by an eighth and is split in two when
+//! it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state, and
+//! readers wait for one segment at most. The tags are not the whole subject, so a segment is built anew from [`crate::cold`].
+
+use tamis_subject::Subject;
+
+use crate::line::{Line, Tag, WAYS};
+
+/// Lines of a segment: its places are counted by 16 bits.
+const LINES_MOST: usize = (1 << 16) / WAYS;
+/// A segment is built anew when this much of it is taken, percent. Measured 2026-11-25: above it, look-ups go on to a second
+/// line too often; below it, memory is wasted.
+const FULL_PERCENT: usize = 90;
+/// Subjects with which a segment is split: a little less than its most lines hold, so that it can grow once more. It
+/// differs from segment to segment by `SPLIT_SPREAD`, so that they do not all split within the same minute. Tests split
+/// small ones.
+const SPLIT_AT: usize = if cfg!(test) { 60 } else { 51_000 };
+const SPLIT_SPREAD: usize = if cfg!(test) { 40 } else { 7_000 };
+/// Looked at for an empty way before the segment is built anew.
+const REACH_MOST: usize = u8::MAX as usize;
+/// Subjects looked up together. Enough that all waiting is side by side, few enough that their lines stay in the first cache.
+pub(crate) const BATCH: usize = 32;
+
+/// Where a subject stands. Valid until its segment is built anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) segment: u32,
+    /// Line times ways, plus way.
+    pub(crate) local: u16,
+}
+
+/// A subject that is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) place: Place,
+    /// What it is in: a number of its segment's `Marks`.
+    pub(crate) mark: u16,
+}
+
+/// No place for one more subject: its segment must be built anew first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Full;
+
+/// The lines of one segment, and how many subjects they hold.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    lines: Box<[Line]>,
+    used: usize,
+}
+
+impl Segment {
+    /// Room for `subjects` and some more: between a sixteenth and three sixteenths, by `dice`, so that segments do not all
+    /// grow at once.
+    pub(crate) fn for_subjects(subjects: usize, dice: usize) -> Self {
+        let room = (subjects * (272 + dice % 33) / 256).max(subjects + 1);
+        let lines = (room * 100).div_ceil(WAYS * FULL_PERCENT).min(LINES_MOST);
+        Self { lines: vec![Line::EMPTY; lines].into_boxed_slice(), used: 0 }
+    }
+
+    pub(crate) fn places(&self) -> usize {
+        self.lines.len() * WAYS
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    fn is_full(&self) -> bool {
+        self.used >= self.places() * FULL_PERCENT / 100
+    }
+
+    #[inline]
+    fn home(&self, subject: &Subject) -> usize {
+        // The low half of the word, scaled to the number of lines: that need be no power of two.
+        ((subject.words()[0] & 0xffff_ffff) * self.lines.len() as u64 >> 32) as usize
+    }
+
+    /// The `step`-th line after `home`, round the end.
+    #[inline]
+    fn after(&self, home: usize, step: usize) -> usize {
+        let at = home + step;
+        if at < self.lines.len() { at } else { at - self.lines.len() }
+    }
+
+    /// Puts in a subject that is not in.
+    pub(crate) fn put(&mut self, subject: &Subject, mark: u16) -> Result<u16, Full> {
+        let home = self.home(subject);
+        for step in 0..self.lines.len().min(REACH_MOST + 1) {
+            let at = self.after(home, step);
+            if let Some(way) = self.lines[at].put(Tag::of(subject), mark) {
+                self.used += 1;
+                let reach = &mut self.lines[home].reach;
+                *reach = (*reach).max(u8::try_from(step).expect("no more steps than a byte counts"));
+                return Ok(local(at, way));
+            }
+        }
+        Err(Full)
+    }
+
+    /// The subject's place and mark. `is_same` compares whole subjects; it is asked only where `sure` is wanted, or where
+    /// two tags in reach are the same, which happens once in 10¹¹ look-ups.
+    #[inline]
+    fn find(&self, subject: &Subject, sure: bool, is_same: impl Fn(u16) -> bool) -> Option<(u16, u16)> {
+        let (home, tag) = (self.home(subject), Tag::of(subject));
+        let mut found = None;
+        for step in 0..=usize::from(self.lines[home].reach) {
+            let at = self.after(home, step);
+            let mut ways = self.lines[at].matching(tag);
+            while ways != 0 {
+                let way = ways.trailing_zeros() as usize;
+                ways &= ways - 1;
+                if sure || found.is_some() {
+                    return self.find_among_likes(subject, is_same);
+                }
+                found = Some((local(at, way), self.lines[at].mark(way)));
+            }
+        }
+        found
+    }
+
+    #[cold]
+    fn find_among_likes(&self, subject: &Subject, is_same: impl Fn(u16) -> bool) -> Option<(u16, u16)> {
+        let (home, tag) = (self.home(subject), Tag::of(subject));
+        for step in 0..=usize::from(self.lines[home].reach) {
+            let at = self.after(home, step);
+            let ways = self.lines[at].matching(tag);
+            for way in (0..WAYS).filter(|way| ways >> way & 1 == 1) {
+                if is_same(local(at, way)) {
+                    return Some((local(at, way), self.lines[at].mark(way)));
+                }
+            }
+        }
+        None
+    }
+
+    /// Every place that is taken, with its mark, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, u16)> {
+        let lines = self.lines.iter().enumerate();
+        lines.flat_map(|(at, line)| (0..line.taken()).map(move |way| (local(at, way), line.mark(way))))
+    }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "LINES_MOST keeps places within 16 bits")]
+fn local(line: usize, way: usize) -> u16 {
+    (line * WAYS + way) as u16
+}
+
+/// All segments, found by a directory that doubles.
+pub(crate) struct Dictionary {
+    /// Segment numbers, by the first bits of the subject's first word.
+    directory: Vec<u32>,
+    /// By how much the word less its last bit is moved to leave those bits: 63 less their number.
+    shift: u32,
+    segments: Vec<Segment>,
+    /// How many bits of the directory each segment stands for.
+    depths: Vec<u8>,
+}
+
+impl Dictionary {
+    pub(crate) fn new() -> Self {
+        let first = Segment::for_subjects(1, 0);
+        Self { directory: vec![0], shift: 63, segments: vec![first], depths: vec![0] }
+    }
+
+    #[inline]
+    fn number(&self, subject: &Subject) -> u32 {
+        self.directory[(subject.words()[0] >> 1 >> self.shift) as usize]
+    }
+
+    /// The subject's place and mark. Of a present subject always its own; `is_same` is asked in doubt only.
+    #[inline]
+    pub(crate) fn find(&self, subject: &Subject, is_same: impl Fn(Place) -> bool) -> Option<Known> {
+        self.find_in(subject, false, is_same)
+    }
+
+    /// The same, and each tag that matches is compared as a whole: for the writer, who must not mistake anyone.
+    pub(crate) fn find_surely(&self, subject: &Subject, is_same: impl Fn(Place) -> bool) -> Option<Known> {
+        self.find_in(subject, true, is_same)
+    }
+
+    #[inline]
+    fn find_in(&self, subject: &Subject, sure: bool, is_same: impl Fn(Place) -> bool) -> Option<Known> {
+        let segment = self.number(subject);
+        let is_same = |local| is_same(Place { segment, local });
+        let (local, mark) = self.segments[segment as usize].find(subject, sure, is_same)?;
+        Some(Known { place: Place { segment, local }, mark })
+    }
+
+    /// Looks up a batch: `told` gets the number and the find of each subject that is known.
+    ///
+    /// First all home lines are read, without a branch that depends on them, so that the processor waits for all of them
+    /// at once; most subjects are settled by that. A prefetch by intrinsic brought nothing more (measured 2026-11-25).
+    #[inline]
+    pub(crate) fn find_each(
+        &self,
+        subjects: &[Subject],
+        is_same: impl Fn(usize, Place) -> bool,
+        mut told: impl FnMut(usize, Known),
+    ) {
+        let mut doubtful = [0u32; BATCH];
+        for (batch, subjects) in subjects.chunks(BATCH).enumerate() {
+            for (doubt, subject) in doubtful.iter_mut().zip(subjects) {
+                let segment = &self.segments[self.number(subject) as usize];
+                let line = &segment.lines[segment.home(subject)];
+                *doubt = line.likely(Tag::of(subject)) | u32::from(line.reach) << WAYS;
+            }
+            for (at, subject) in subjects.iter().enumerate() {
+                if doubtful[at] == 0 {
+                    continue;
+                }
+                let number = batch * BATCH + at;
+                if let Some(known) = self.find(subject, |place| is_same(number, place)) {
+                    told(number, known);
+                }
+            }
+        }
+    }
+
+    /// Puts in a subject that is not in, if there is room.
+    pub(crate) fn put(&mut self, subject: &Subject, mark: u16) -> Result<Place, Full> {
+        let number = self.number(subject);
+        let segment = &mut self.segments[number as usize];
+        if segment.is_full() {
+            return Err(Full);
+        }
+        segment.put(subject, mark).map(|local| Place { segment: number, local })
+    }
+
+    pub(crate) fn set_mark(&mut self, place: Place, mark: u16) {
+        let local = usize::from(place.local);
+        self.segments[place.segment as usize].lines[local / WAYS].set_mark(local % WAYS, mark);
+    }
+
+    /// The segment in which `subject` is, or would be.
+    pub(crate) fn segment_of(&self, subject: &Subject) -> u32 {
+        self.number(subject)
+    }
+
+    pub(crate) fn segment(&self, number: u32) -> &Segment {
+        &self.segments[number as usize]
+    }
+
+    pub(crate) fn set_segment(&mut self, number: u32, segment: Segment) {
+        self.segments[number as usize] = segment;
+    }
+
+    /// Whether a segment of so many subjects is to be split.
+    pub(crate) fn is_to_be_split(number: u32, subjects: usize) -> bool {
+        subjects >= SPLIT_AT + spread(number as usize) % SPLIT_SPREAD
+    }
+
+    /// Makes a new segment for the upper half of segment `number`: those subjects for which the returned function is true.
+    ///
+    /// # Panics
+    /// When subjects are no pseudo-random function's output, so that a split does not divide them.
+    pub(crate) fn split(&mut self, number: u32) -> (u32, impl Fn(&Subject) -> bool + use<>) {
+        let depth = self.depths[number as usize];
+        assert!(depth < 30, "subjects are a pseudo-random function's output, a split divides them");
+        if u32::from(depth) == 63 - self.shift {
+            self.directory = self.directory.iter().flat_map(|number| [*number; 2]).collect();
+            self.shift -= 1;
+        }
+        let new = u32::try_from(self.segments.len()).expect("segments are counted by 32 bits");
+        self.segments.push(Segment::for_subjects(0, 0));
+        self.depths[number as usize] = depth + 1;
+        self.depths.push(depth + 1);
+        let bit = 63 - depth;
+        let below = 63 - self.shift - u32::from(depth) - 1;
+        for (prefix, entry) in self.directory.iter_mut().enumerate() {
+            if *entry == number && prefix >> below & 1 == 1 {
+                *entry = new;
+            }
+        }
+        (new, move |subject: &Subject| subject.words()[0] >> bit & 1 == 1)
+    }
+
+    /// Subjects that are in.
+    pub(crate) fn subjects(&self) -> usize {
+        self.segments.iter().map(Segment::used).sum()
+    }
+
+    /// Bytes of lines and directory.
+    pub(crate) fn bytes(&self) -> usize {
+        let lines: usize = self.segments.iter().map(|segment| segment.lines.len()).sum();
+        lines * size_of::<Line>()
+            + self.segments.capacity() * (size_of::<Segment>() + 1)
+            + self.directory.capacity() * size_of::<u32>()
+    }
+}
+
+/// A number that looks like chance, of `n`.
+pub(crate) fn spread(n: usize) -> usize {
+    n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40
+}

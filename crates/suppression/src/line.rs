@@ -1,0 +1,93 @@
+//! One cache line of the dictionary: nine subjects' tags, what each is in, and how far the line has overflowed.
+
+use tamis_subject::Subject;
+
+/// Subjects of a line. A tag of 40 bits and a mark of 16 are seven bytes: nine fit into 64 with a byte left for `reach`.
+pub(crate) const WAYS: usize = 9;
+
+/// What is kept of a subject besides the line that it stands in: 40 bits, never 0, which is an empty way.
+///
+/// With the nine tags of a line, and 1.4 lines looked at on average, an absent subject is taken for a present one in 10⁻¹¹
+/// of the look-ups; G3 allows 10⁻¹⁰.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag {
+    low: u32,
+    high: u8,
+}
+
+impl Tag {
+    const EMPTY: Self = Self { low: 0, high: 0 };
+
+    /// The high 40 bits of the second word: the first word says which segment and line.
+    #[inline]
+    pub(crate) fn of(subject: &Subject) -> Self {
+        let bits = (subject.words()[1] >> 24).max(1);
+        #[expect(clippy::cast_possible_truncation, reason = "40 bits, in two pieces")]
+        Self { low: bits as u32, high: (bits >> 32) as u8 }
+    }
+}
+
+/// Ways are filled from the first on and emptied only when the whole segment is built anew.
+#[derive(Clone)]
+#[repr(C, align(64))]
+pub(crate) struct Line {
+    low: [u32; WAYS],
+    marks: [u16; WAYS],
+    high: [u8; WAYS],
+    /// How many of the next lines hold subjects whose home is this one: a look-up goes no further.
+    pub(crate) reach: u8,
+}
+
+impl Line {
+    pub(crate) const EMPTY: Self = Self { low: [0; WAYS], marks: [0; WAYS], high: [0; WAYS], reach: 0 };
+
+    /// The ways that may hold `tag`, by the first 32 bits of it: a bit each. Without a branch, so that a batch waits for
+    /// memory side by side.
+    #[inline]
+    pub(crate) fn likely(&self, tag: Tag) -> u32 {
+        let mut ways = 0;
+        for (way, low) in self.low.iter().enumerate() {
+            ways |= u32::from(*low == tag.low) << way;
+        }
+        ways
+    }
+
+    /// The ways that hold `tag`: a bit each.
+    #[inline]
+    pub(crate) fn matching(&self, tag: Tag) -> u32 {
+        let likely = self.likely(tag);
+        if likely == 0 {
+            return 0;
+        }
+        let high = self.high.iter().enumerate();
+        likely & high.fold(0, |ways, (way, high)| ways | u32::from(*high == tag.high) << way)
+    }
+
+    #[inline]
+    pub(crate) fn mark(&self, way: usize) -> u16 {
+        self.marks[way]
+    }
+
+    pub(crate) fn set_mark(&mut self, way: usize, mark: u16) {
+        self.marks[way] = mark;
+    }
+
+    /// Puts a subject into the first empty way; `None` when there is none.
+    pub(crate) fn put(&mut self, tag: Tag, mark: u16) -> Option<usize> {
+        let way = self.matching(Tag::EMPTY).trailing_zeros() as usize;
+        if way >= WAYS {
+            return None;
+        }
+        self.low[way] = tag.low;
+        self.high[way] = tag.high;
+        self.marks[way] = mark;
+        Some(way)
+    }
+
+    /// The ways that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        (self.matching(Tag::EMPTY).trailing_zeros() as usize).min(WAYS)
+    }
+}
+
+const _: () = assert!(size_of::<Line>() == 64, "a line of the dictionary is a line of the cache");
