@@ -62,7 +62,10 @@ impl Cells {
         }
         let cell = self.count;
         // Marks keep a bit of each number to themselves.
-        self.count = cell.checked_add(1).filter(|next| next >> 31 == 0).expect("cells are counted by tenants and lists");
+        self.count = cell
+            .checked_add(1)
+            .filter(|next| next >> 31 == 0)
+            .expect("cells are counted by tenants and lists");
         let (row, channel) = key(row, record.channel);
         scope.cells.push((row, channel, cell));
         cell

@@ -7,6 +7,7 @@ use tamis_campaign::{Source, UnixMs};
 use tamis_subject::Subject;
 
 use crate::marks::Cell;
+use crate::prefetch::prefetch;
 
 /// No next detail.
 const END: u32 = u32::MAX;
@@ -30,12 +31,17 @@ struct Detail {
     recorded: [u32; 2],
 }
 
+/// A subject's four words, low ones first, and the first of its details: 20 bytes, side by side.
+#[derive(Clone, Copy)]
+struct Person {
+    subject: [u32; 4],
+    first: u32,
+}
+
 /// The cold part of one segment.
 pub(crate) struct Cold {
     /// By place in the segment; what stands at an empty place means nothing.
-    subjects: Vec<Subject>,
-    /// By place: the first of the subject's details.
-    first: Vec<u32>,
+    people: Vec<Person>,
     details: Vec<Detail>,
     /// Details that are free, linked.
     free: u32,
@@ -47,26 +53,36 @@ impl Cold {
     /// For a segment of `places`; room for `details` records.
     pub(crate) fn new(places: usize, details: usize) -> Self {
         Self {
-            subjects: vec![Subject::from_bytes([0; 16]); places],
-            first: vec![END; places],
+            people: vec![Person { subject: [0; 4], first: 0 }; places],
             details: Vec::with_capacity(details),
             free: END,
             texts: Vec::new(),
         }
     }
 
-    pub(crate) fn subject(&self, local: u16) -> &Subject {
-        &self.subjects[usize::from(local)]
+    pub(crate) fn subject(&self, local: u16) -> Subject {
+        let words = self.people[usize::from(local)].subject;
+        Subject::from_bytes(
+            words.iter().rev().fold(0, |all: u128, word| all << 32 | u128::from(*word)).to_le_bytes(),
+        )
+    }
+
+    /// Asks for who is at `local`, so that they are near when they are wanted.
+    #[inline]
+    pub(crate) fn foresee(&self, local: u16) {
+        prefetch(&self.people[usize::from(local)]);
     }
 
     /// Notes who stands at an empty place.
-    pub(crate) fn set_subject(&mut self, local: u16, subject: Subject) {
-        self.subjects[usize::from(local)] = subject;
-        self.first[usize::from(local)] = END;
+    #[expect(clippy::cast_possible_truncation, reason = "the words' halves")]
+    pub(crate) fn put(&mut self, local: u16, subject: &Subject) {
+        let [low, high] = subject.words();
+        let subject = [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32];
+        self.people[usize::from(local)] = Person { subject, first: END };
     }
 
     fn find(&self, local: u16, cell: Cell) -> Option<(u32, u32)> {
-        let (mut before, mut at) = (END, self.first[usize::from(local)]);
+        let (mut before, mut at) = (END, self.people[usize::from(local)].first);
         while at != END {
             let detail = &self.details[at as usize];
             if detail.cell == cell {
@@ -79,17 +95,20 @@ impl Cold {
 
     /// Notes where the record of the subject at `local` in `cell` came from, in place of what was known.
     pub(crate) fn set(&mut self, local: u16, cell: Cell, origin: Origin<'_>) {
-        let recorded = pack(origin.recorded_at_ms, origin.source);
-        if let Some((_, at)) = self.find(local, cell) {
-            if self.text(self.details[at as usize].evidence) != origin.evidence {
-                self.details[at as usize].evidence = self.keep(origin.evidence);
-            }
-            self.details[at as usize].recorded = recorded;
-            return;
+        let Some((_, at)) = self.find(local, cell) else { return self.add(local, cell, origin) };
+        if self.text(self.details[at as usize].evidence) != origin.evidence {
+            self.details[at as usize].evidence = self.keep(origin.evidence);
         }
+        self.details[at as usize].recorded = pack(origin.recorded_at_ms, origin.source);
+    }
+
+    /// The same for a record of which nothing is known yet.
+    fn add(&mut self, local: u16, cell: Cell, origin: Origin<'_>) {
         let evidence = self.keep(origin.evidence);
-        let detail = Detail { next: self.first[usize::from(local)], cell, evidence, recorded };
-        let at = if self.free == END {
+        let person = usize::from(local);
+        let recorded = pack(origin.recorded_at_ms, origin.source);
+        let detail = Detail { next: self.people[person].first, cell, evidence, recorded };
+        self.people[person].first = if self.free == END {
             if self.details.len() == self.details.capacity() {
                 // By an eighth, not to twice: this is most of the memory.
                 self.details.reserve_exact(self.details.len() / 8 + 4);
@@ -98,11 +117,9 @@ impl Cold {
             u32::try_from(self.details.len() - 1).expect("details of a segment are counted by 32 bits")
         } else {
             let at = self.free;
-            self.free = self.details[at as usize].next;
-            self.details[at as usize] = detail;
+            self.free = std::mem::replace(&mut self.details[at as usize], detail).next;
             at
         };
-        self.first[usize::from(local)] = at;
     }
 
     /// Forgets a record's origin.
@@ -110,7 +127,7 @@ impl Cold {
         let Some((before, at)) = self.find(local, cell) else { return };
         let next = self.details[at as usize].next;
         if before == END {
-            self.first[usize::from(local)] = next;
+            self.people[usize::from(local)].first = next;
         } else {
             self.details[before as usize].next = next;
         }
@@ -131,10 +148,10 @@ impl Cold {
 
     /// Puts all details of the subject at `from` in `other` to the subject at `local`, which has none.
     pub(crate) fn take(&mut self, local: u16, other: &Self, from: u16) {
-        let mut at = other.first[usize::from(from)];
+        let mut at = other.people[usize::from(from)].first;
         while at != END {
             let detail = &other.details[at as usize];
-            self.set(local, detail.cell, other.origin(detail));
+            self.add(local, detail.cell, other.origin(detail));
             at = detail.next;
         }
     }
@@ -168,8 +185,7 @@ impl Cold {
 
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
-            + self.subjects.capacity() * size_of::<Subject>()
-            + self.first.capacity() * size_of::<u32>()
+            + self.people.capacity() * size_of::<Person>()
             + self.details.capacity() * size_of::<Detail>()
             + self.texts.capacity()
     }

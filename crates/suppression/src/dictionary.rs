@@ -1,7 +1,7 @@
 //! The dictionary: which of the subjects are known, and what each is in. Pure.
 //!
 //! A subject's first word chooses a segment (its high bits, by a directory) and a home line in it (its low 32); forty bits
-//! of the second word are its tag. A line that is full passes on to the next ones, and its `reach` says how many.
+//! of the second word are its tag. A line that is full passes on to the next one, and says whom.
 //!
 //! A segment has at most 65,529 places, so that places and marks are 16 bits; it grows by an eighth and is split in two when
 //! it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state, and
@@ -10,6 +10,7 @@
 use tamis_subject::Subject;
 
 use crate::line::{Line, Tag, WAYS};
+use crate::prefetch::prefetch;
 
 /// Lines of a segment: its places are counted by 16 bits.
 const LINES_MOST: usize = (1 << 16) / WAYS;
@@ -21,10 +22,10 @@ const FULL_PERCENT: usize = 90;
 /// small ones.
 const SPLIT_AT: usize = if cfg!(test) { 60 } else { 51_000 };
 const SPLIT_SPREAD: usize = if cfg!(test) { 40 } else { 7_000 };
-/// Looked at for an empty way before the segment is built anew.
-const REACH_MOST: usize = u8::MAX as usize;
-/// Subjects looked up together. Enough that all waiting is side by side, few enough that their lines stay in the first cache.
-pub(crate) const BATCH: usize = 32;
+/// Lines looked at for an empty way before the segment is built anew with more of them.
+const STEPS_MOST: usize = 256;
+/// How many look-ups wait for memory side by side: more than the processor does, few enough to stay in the first cache.
+const AHEAD: usize = 32;
 
 /// Where a subject stands. Valid until its segment is built anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +71,9 @@ impl Segment {
         self.used
     }
 
-    fn is_full(&self) -> bool {
-        self.used >= self.places() * FULL_PERCENT / 100
+    /// With how many subjects it is to be built anew.
+    pub(crate) fn full_with(&self) -> usize {
+        self.places() * FULL_PERCENT / 100
     }
 
     #[inline]
@@ -90,14 +92,13 @@ impl Segment {
     /// Puts in a subject that is not in.
     pub(crate) fn put(&mut self, subject: &Subject, mark: u16) -> Result<u16, Full> {
         let home = self.home(subject);
-        for step in 0..self.lines.len().min(REACH_MOST + 1) {
+        for step in 0..self.lines.len().min(STEPS_MOST) {
             let at = self.after(home, step);
             if let Some(way) = self.lines[at].put(Tag::of(subject), mark) {
                 self.used += 1;
-                let reach = &mut self.lines[home].reach;
-                *reach = (*reach).max(u8::try_from(step).expect("no more steps than a byte counts"));
                 return Ok(local(at, way));
             }
+            self.lines[at].pass_on(subject);
         }
         Err(Full)
     }
@@ -108,7 +109,7 @@ impl Segment {
     fn find(&self, subject: &Subject, sure: bool, is_same: impl Fn(u16) -> bool) -> Option<(u16, u16)> {
         let (home, tag) = (self.home(subject), Tag::of(subject));
         let mut found = None;
-        for step in 0..=usize::from(self.lines[home].reach) {
+        for step in 0..self.lines.len() {
             let at = self.after(home, step);
             let mut ways = self.lines[at].matching(tag);
             while ways != 0 {
@@ -119,6 +120,9 @@ impl Segment {
                 }
                 found = Some((local(at, way), self.lines[at].mark(way)));
             }
+            if !self.lines[at].passes_on(subject) {
+                break;
+            }
         }
         found
     }
@@ -126,13 +130,16 @@ impl Segment {
     #[cold]
     fn find_among_likes(&self, subject: &Subject, is_same: impl Fn(u16) -> bool) -> Option<(u16, u16)> {
         let (home, tag) = (self.home(subject), Tag::of(subject));
-        for step in 0..=usize::from(self.lines[home].reach) {
+        for step in 0..self.lines.len() {
             let at = self.after(home, step);
             let ways = self.lines[at].matching(tag);
             for way in (0..WAYS).filter(|way| ways >> way & 1 == 1) {
                 if is_same(local(at, way)) {
                     return Some((local(at, way), self.lines[at].mark(way)));
                 }
+            }
+            if !self.lines[at].passes_on(subject) {
+                break;
             }
         }
         None
@@ -192,10 +199,18 @@ impl Dictionary {
         Some(Known { place: Place { segment, local }, mark })
     }
 
-    /// Looks up a batch: `told` gets the number and the find of each subject that is known.
+    /// Asks for the home line of `subject`, and says which it is.
+    #[inline]
+    fn ask_for(&self, subject: &Subject) -> (&Segment, usize) {
+        let segment = &self.segments[self.number(subject) as usize];
+        let home = segment.home(subject);
+        prefetch(&segment.lines[home]);
+        (segment, home)
+    }
+
+    /// Looks up many: `told` gets the number and the find of each subject that is known, in order.
     ///
-    /// First all home lines are read, without a branch that depends on them, so that the processor waits for all of them
-    /// at once; most subjects are settled by that. A prefetch by intrinsic brought nothing more (measured 2026-11-25).
+    /// The home line of each is asked for `AHEAD` subjects before it is looked at; most subjects are settled by that line.
     #[inline]
     pub(crate) fn find_each(
         &self,
@@ -203,30 +218,38 @@ impl Dictionary {
         is_same: impl Fn(usize, Place) -> bool,
         mut told: impl FnMut(usize, Known),
     ) {
-        let mut doubtful = [0u32; BATCH];
-        for (batch, subjects) in subjects.chunks(BATCH).enumerate() {
-            for (doubt, subject) in doubtful.iter_mut().zip(subjects) {
-                let segment = &self.segments[self.number(subject) as usize];
-                let line = &segment.lines[segment.home(subject)];
-                *doubt = line.likely(Tag::of(subject)) | u32::from(line.reach) << WAYS;
+        let mut homes = [(&self.segments[0], 0); AHEAD];
+        for (home, subject) in homes.iter_mut().zip(subjects) {
+            *home = self.ask_for(subject);
+        }
+        for (number, subject) in subjects.iter().enumerate() {
+            let (segment, home) = homes[number % AHEAD];
+            if let Some(later) = subjects.get(number + AHEAD) {
+                homes[number % AHEAD] = self.ask_for(later);
             }
-            for (at, subject) in subjects.iter().enumerate() {
-                if doubtful[at] == 0 {
-                    continue;
-                }
-                let number = batch * BATCH + at;
-                if let Some(known) = self.find(subject, |place| is_same(number, place)) {
-                    told(number, known);
-                }
+            let line = &segment.lines[home];
+            if line.likely(Tag::of(subject)) == 0 && !line.passes_on(subject) {
+                continue;
+            }
+            if let Some(known) = self.find(subject, |place| is_same(number, place)) {
+                told(number, known);
             }
         }
+    }
+
+    /// Asks for the home line of `subject`; returns where the subject stands if the line has not overflowed, give or take a
+    /// few places.
+    #[inline]
+    pub(crate) fn foresee(&self, subject: &Subject) -> Place {
+        let (_, home) = self.ask_for(subject);
+        Place { segment: self.number(subject), local: local(home, 0) }
     }
 
     /// Puts in a subject that is not in, if there is room.
     pub(crate) fn put(&mut self, subject: &Subject, mark: u16) -> Result<Place, Full> {
         let number = self.number(subject);
         let segment = &mut self.segments[number as usize];
-        if segment.is_full() {
+        if segment.used >= segment.full_with() {
             return Err(Full);
         }
         segment.put(subject, mark).map(|local| Place { segment: number, local })
@@ -244,6 +267,11 @@ impl Dictionary {
 
     pub(crate) fn segment(&self, number: u32) -> &Segment {
         &self.segments[number as usize]
+    }
+
+    /// Takes a segment out, to be built anew.
+    pub(crate) fn take_segment(&mut self, number: u32) -> Segment {
+        std::mem::replace(&mut self.segments[number as usize], Segment::for_subjects(0, 0))
     }
 
     pub(crate) fn set_segment(&mut self, number: u32, segment: Segment) {

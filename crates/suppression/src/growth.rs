@@ -19,7 +19,7 @@ impl Index {
     pub(crate) fn renew(&mut self, number: u32) {
         let at = number as usize;
         let old = Part {
-            segment: self.dictionary.segment(number).clone(),
+            segment: self.dictionary.take_segment(number),
             marks: std::mem::replace(&mut self.marks[at], Marks::new()),
             cold: std::mem::replace(&mut self.cold[at], Cold::new(0, 0)),
         };
@@ -27,7 +27,7 @@ impl Index {
         if Dictionary::is_to_be_split(number, live.len()) {
             let (new, is_upper) = self.dictionary.split(number);
             let (upper, lower): (Vec<_>, Vec<_>) =
-                live.into_iter().partition(|(local, _)| is_upper(old.cold.subject(*local)));
+                live.into_iter().partition(|(local, _)| is_upper(&old.cold.subject(*local)));
             self.marks.push(Marks::new());
             self.cold.push(Cold::new(0, 0));
             self.set_part(number, old.with(&lower, number));
@@ -61,7 +61,7 @@ impl Part {
 
     fn try_with(&self, live: &[(u16, u16)], room: usize, number: u32) -> Option<Self> {
         let segment = Segment::for_subjects(room, spread(number as usize + self.segment.used()));
-        let cold = Cold::new(segment.places(), live.len() + live.len() / 16);
+        let cold = Cold::new(segment.places(), segment.full_with());
         let mut part = Self { segment, marks: Marks::new(), cold };
         let mut renumbered: Vec<Option<u16>> = vec![None; self.marks.len()];
         for &(from, mark) in live {
@@ -70,8 +70,8 @@ impl Part {
                 number.expect("a segment has no more sets in use than subjects")
             });
             let subject = self.cold.subject(from);
-            let local = part.segment.put(subject, new_mark).ok()?;
-            part.cold.set_subject(local, *subject);
+            let local = part.segment.put(&subject, new_mark).ok()?;
+            part.cold.put(local, &subject);
             part.cold.take(local, &self.cold, from);
             if self.marks.has_times() {
                 for cell in self.marks.cells(mark) {

@@ -113,6 +113,15 @@ impl Index {
         }
     }
 
+    /// Asks memory for what [`Index::apply`] will need of `subjects`: to be called before a few dozen records are applied
+    /// one after the other, each of which would wait by itself otherwise. It changes nothing.
+    pub fn foresee<'s>(&self, subjects: impl IntoIterator<Item = &'s Subject>) {
+        for subject in subjects {
+            let Place { segment, local } = self.dictionary.foresee(subject);
+            self.cold[segment as usize].foresee(local);
+        }
+    }
+
     /// Notes a record in force; `Err` is a segment that has no room for it.
     fn enforce(&mut self, record: &Record, cell: Cell, origin: Origin<'_>) -> Result<(), u32> {
         let subject = &record.subject;
@@ -125,7 +134,7 @@ impl Index {
             let segment = self.dictionary.segment_of(subject);
             let mark = self.marks[segment as usize].with(NONE, cell).map_err(|_| segment)?;
             let place = self.dictionary.put(subject, mark).map_err(|_| segment)?;
-            self.cold[segment as usize].set_subject(place.local, *subject);
+            self.cold[segment as usize].put(place.local, subject);
             self.records += 1;
             place
         };
@@ -231,7 +240,7 @@ impl Index {
 
     #[inline]
     pub(crate) fn is_at(&self, place: Place, subject: &Subject) -> bool {
-        self.cold[place.segment as usize].subject(place.local) == subject
+        self.cold[place.segment as usize].subject(place.local) == *subject
     }
 
     #[inline]

@@ -12,6 +12,7 @@ mod index;
 mod line;
 mod marks;
 mod places;
+mod prefetch;
 mod selection;
 
 pub use index::{Bytes, Found, Index};

@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use tamis_subject::Subject;
 
-pub const HEAD: &str = "\
+pub(crate) const HEAD: &str = "\
 | structure | subjects | absent, ns | present, ns | bytes an entry (RSS) | built in | false matches, of look-ups |
 |---|---|---|---|---|---|---|";
-pub const GOALS_HEAD: &str = "\
+pub(crate) const GOALS_HEAD: &str = "\
 | what | subjects | figure |
 |---|---|---|";
 
 /// Subjects looked up.
-pub const SAMPLE: usize = 1 << 22;
+pub(crate) const SAMPLE: usize = 1 << 22;
 /// Numbers from here on are never put in.
-pub const ABSENT: u64 = 1 << 40;
+pub(crate) const ABSENT: u64 = 1 << 40;
 
 fn splitmix(n: u64) -> u64 {
     let state = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -25,23 +25,23 @@ fn splitmix(n: u64) -> u64 {
 }
 
 /// The `n`-th subject's 16 bytes as a number.
-pub fn number(n: u64) -> u128 {
+pub(crate) fn number(n: u64) -> u128 {
     u128::from(splitmix(2 * n + 1)) << 64 | u128::from(splitmix(2 * n))
 }
 
 /// The `n`-th subject.
-pub fn subject(n: u64) -> Subject {
+pub(crate) fn subject(n: u64) -> Subject {
     Subject::from_bytes(number(n).to_le_bytes())
 }
 
 /// Present subjects in random order, or absent ones.
-pub fn sample<T>(of: u64, present: bool, make: impl Fn(u64) -> T) -> Vec<T> {
+pub(crate) fn sample<T>(of: u64, present: bool, make: impl Fn(u64) -> T) -> Vec<T> {
     let who = |n| if present { splitmix(n ^ 0x5bd1_e995) % of } else { ABSENT + n };
     (0..SAMPLE as u64).map(|n| make(who(n))).collect()
 }
 
 /// The fastest of three rounds over a sample, ns a subject; `look` returns how many were found.
-pub fn fastest<T>(sample: &[T], expected: usize, mut look: impl FnMut(&[T]) -> usize) -> f64 {
+pub(crate) fn fastest<T>(sample: &[T], expected: usize, mut look: impl FnMut(&[T]) -> usize) -> f64 {
     let round = |look: &mut dyn FnMut(&[T]) -> usize| {
         let begun = Instant::now();
         let found = black_box(look(black_box(sample)));
@@ -53,12 +53,12 @@ pub fn fastest<T>(sample: &[T], expected: usize, mut look: impl FnMut(&[T]) -> u
 }
 
 /// Memory in use, bytes.
-pub fn rss() -> u64 {
+pub(crate) fn rss() -> u64 {
     crate::machine::memory("VmRSS:")
 }
 
 /// Builds a rival and prints its row: `contains` one at a time, in a loop.
-pub fn row<S>(
+pub(crate) fn row<S>(
     name: &str,
     entries: u64,
     build: impl FnOnce() -> S,
@@ -78,7 +78,7 @@ pub fn row<S>(
 }
 
 /// One row of the table.
-pub fn print_row(
+pub(crate) fn print_row(
     name: &str,
     entries: u64,
     ns: &[f64; 2],
@@ -89,5 +89,7 @@ pub fn print_row(
     let [absent, present] = ns;
     let each = bytes as f64 / entries as f64;
     let millions = entries / 1_000_000;
-    println!("| {name} | {millions} M | {absent:.1} | {present:.1} | {each:.1} | {seconds:.1} s | {wrong} of {of} |");
+    println!(
+        "| {name} | {millions} M | {absent:.1} | {present:.1} | {each:.1} | {seconds:.1} s | {wrong} of {of} |"
+    );
 }

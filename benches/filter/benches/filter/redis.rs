@@ -1,6 +1,6 @@
 //! Redis over loopback, in a pipeline: eight questions of a thousand members at once.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -53,13 +53,16 @@ fn look(stream: &mut BufReader<TcpStream>, members: &[u128]) -> usize {
     found
 }
 
-pub fn redis(entries: u64) {
+pub(crate) fn redis(entries: u64) {
     const NAME: &str = "redis SMISMEMBER, pipelined";
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
     let Ok(child) = command.stdout(Stdio::null()).spawn() else {
-        println!("| {NAME} | {} M | skipped: there is no redis-server here (Debian: redis-server) |", entries / 1_000_000);
+        println!(
+            "| {NAME} | {} M | skipped: there is no redis-server here (Debian: redis-server) |",
+            entries / 1_000_000
+        );
         return;
     };
     let _server = Server(child);
@@ -86,7 +89,8 @@ pub fn redis(entries: u64) {
     stream.get_mut().write_all(b"MEMORY USAGE s SAMPLES 0\r\n").expect("written");
     let bytes = line(&mut stream, ':');
     let (present, absent) = (sample(entries, true, number), sample(entries, false, number));
-    let ns = [fastest(&absent, 0, |s| look(&mut stream, s)), fastest(&present, SAMPLE, |s| look(&mut stream, s))];
+    let ns =
+        [fastest(&absent, 0, |s| look(&mut stream, s)), fastest(&present, SAMPLE, |s| look(&mut stream, s))];
     let wrong = look(&mut stream, &absent);
     print_row(NAME, entries, &ns, bytes as u64, seconds, (wrong, SAMPLE as u64));
 }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashSet;
-use redb::{ReadableDatabase, ReadableTable as _, TableDefinition};
+use redb::{ReadableDatabase, TableDefinition};
 use roaring::RoaringTreemap;
 use xorf::{BinaryFuse8, Filter as _};
 
@@ -36,11 +36,11 @@ fn set(entries: u64) -> Set {
     set
 }
 
-pub fn hash_set(entries: u64) {
+pub(crate) fn hash_set(entries: u64) {
     row("hashbrown set of u128", entries, || set(entries), |set, n| set.contains(&n), |_| None);
 }
 
-pub fn sorted(entries: u64) {
+pub(crate) fn sorted(entries: u64) {
     let build = || {
         let mut all: Vec<u128> = (0..entries).map(number).collect();
         all.sort_unstable();
@@ -49,7 +49,7 @@ pub fn sorted(entries: u64) {
     row("sorted Vec<u128>", entries, build, |all, n| all.binary_search(&n).is_ok(), |_| None);
 }
 
-pub fn treemap(entries: u64) {
+pub(crate) fn treemap(entries: u64) {
     let build = || {
         let mut hashes: Vec<u64> = (0..entries).map(|n| number(n) as u64).collect();
         hashes.sort_unstable();
@@ -59,7 +59,7 @@ pub fn treemap(entries: u64) {
     row("RoaringTreemap of 64 bits", entries, build, |map, n| map.contains(n as u64), |_| None);
 }
 
-pub fn fuse(entries: u64) {
+pub(crate) fn fuse(entries: u64) {
     let build = || {
         let mut hashes: Vec<u64> = (0..entries).map(|n| number(n) as u64).collect();
         hashes.sort_unstable();
@@ -72,7 +72,7 @@ pub fn fuse(entries: u64) {
     row("binary fuse before a set", entries, build, contains, |_| None);
 }
 
-pub fn redb(entries: u64) {
+pub(crate) fn redb(entries: u64) {
     const TABLE: TableDefinition<u128, ()> = TableDefinition::new("subjects");
     let folder = tempfile::tempdir().expect("a folder for the store");
     let file = folder.path().join("store");
@@ -90,6 +90,9 @@ pub fn redb(entries: u64) {
         let table = read.open_table(TABLE).expect("the table");
         (database, table)
     };
-    let contains = |(_, table): &(_, redb::ReadOnlyTable<u128, ()>), n| table.get(n).expect("a page").is_some();
-    row("redb (bytes on the disk)", entries, build, contains, |_| std::fs::metadata(&file).ok().map(|m| m.len()));
+    let contains =
+        |(_, table): &(_, redb::ReadOnlyTable<u128, ()>), n| table.get(n).expect("a page").is_some();
+    row("redb (bytes on the disk)", entries, build, contains, |_| {
+        std::fs::metadata(&file).ok().map(|m| m.len())
+    });
 }

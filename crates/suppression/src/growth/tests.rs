@@ -17,7 +17,9 @@ const REASONS: [RecordReason; 2] = [RecordReason::Blocked, RecordReason::Unsubsc
 /// the same segment, line and tag.
 fn subject(n: u16) -> Subject {
     let (pair, low) = if n % 10 == 1 { (n - 1, 1) } else { (n, 0) };
-    let word = |n: u64| (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let word = |n: u64| {
+        (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+    };
     let (first, second) = (word(u64::from(pair)), word(u64::from(pair) + 100_000) & !0xff | low);
     Subject::from_bytes((u128::from(second) << 64 | u128::from(first)).to_le_bytes())
 }
@@ -139,7 +141,8 @@ proptest! {
 }
 
 fn enforce(index: &mut Index, who: u16, list: Option<usize>, state: State) {
-    let scope = list.map_or(Scope::Platform, |list| Scope::List { tenant: "a".into(), list: list.to_string().into() });
+    let scope = list
+        .map_or(Scope::Platform, |list| Scope::List { tenant: "a".into(), list: list.to_string().into() });
     let key = (who, 0, 0);
     let event = Event { key, lifted: state == State::Lifted, times: (0, 0), evidence: 1, recorded_at_ms: 7 };
     let offset = index.position()[0];
