@@ -8,6 +8,7 @@ use crate::cells::{Cells, OfScope};
 use crate::cold::{Cold, Origin};
 use crate::dictionary::{Dictionary, Known, Place};
 use crate::marks::{Cell, Marks, NONE};
+use crate::prefetch::prefetch;
 use crate::selection::Selection;
 
 /// All records in force, or to come into force, up to a position of the log.
@@ -118,6 +119,7 @@ impl Index {
     pub fn foresee<'s>(&self, subjects: impl IntoIterator<Item = &'s Subject>) {
         for subject in subjects {
             let Place { segment, local } = self.dictionary.foresee(subject);
+            prefetch(&self.marks[segment as usize]);
             self.cold[segment as usize].foresee(local);
         }
     }
