@@ -49,18 +49,7 @@ impl Index {
 impl Part {
     /// The same knowledge of those of its subjects that are `live` (place and mark), in a segment of their size.
     fn with(&self, live: &[(u16, u16)], number: u32) -> Self {
-        let mut room = live.len();
-        loop {
-            // Lines that overflow too far are met with more of them; for a pseudo-random function's output they don't.
-            if let Some(part) = self.try_with(live, room, number) {
-                return part;
-            }
-            room += room / 4 + 64;
-        }
-    }
-
-    fn try_with(&self, live: &[(u16, u16)], room: usize, number: u32) -> Option<Self> {
-        let segment = Segment::for_subjects(room, spread(number as usize + self.segment.used()));
+        let segment = Segment::for_subjects(live.len(), spread(number as usize + self.segment.used()));
         let cold = Cold::new(segment.places(), segment.full_with());
         let mut part = Self { segment, marks: Marks::new(), cold };
         let mut renumbered: Vec<Option<u16>> = vec![None; self.marks.len()];
@@ -70,7 +59,7 @@ impl Part {
                 number.expect("a segment has no more sets in use than subjects")
             });
             let subject = self.cold.subject(from);
-            let local = part.segment.put(&subject, new_mark).ok()?;
+            let local = part.segment.put(&subject, new_mark).expect("it was made with room for all");
             part.cold.put(local, &subject);
             part.cold.take(local, &self.cold, from);
             if self.marks.has_times() {
@@ -79,7 +68,7 @@ impl Part {
                 }
             }
         }
-        Some(part)
+        part
     }
 }
 

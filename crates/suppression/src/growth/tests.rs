@@ -57,7 +57,7 @@ prop_compose! {
 
 /// Evidence of some lengths, the empty one among them.
 fn evidence(n: u8) -> String {
-    "e".repeat(usize::from(n % 4)) + if n % 4 == 0 { "" } else { "-id" }
+    "e".repeat(usize::from(n % 4)) + if n.is_multiple_of(4) { "" } else { "-id" }
 }
 
 fn record(event: &Event) -> Record {
