@@ -169,9 +169,8 @@ impl Sieve {
             self.repeats.begin(self.candidates.len());
         }
         let mut forwarded = 0;
-        for (number, candidate) in (0u32..).zip(&self.candidates) {
+        for ((number, candidate), &address) in (0u32..).zip(&self.candidates).zip(&self.addresses) {
             let Candidate { place, reason } = *candidate;
-            let address = self.addresses[number as usize];
             if let Some(reason) = reason {
                 self.groups.suppress(reason, place);
             } else if !alone

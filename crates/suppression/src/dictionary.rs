@@ -4,8 +4,7 @@
 //! of the second word are its tag. A line that is full passes on to the next one, and says whom.
 //!
 //! A segment has at most 65,529 places, so that places and marks are 16 bits; it grows by an eighth and is split in two when
-//! it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state, and
-//! readers wait for one segment at most. The tags are not the whole subject, so a segment is built anew from [`crate::cold`].
+//! it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state. The tags are not the whole subject, so a segment is built anew from [`crate::cold`].
 
 use tamis_subject::Subject;
 
@@ -216,6 +215,13 @@ impl Dictionary {
         is_same: impl Fn(usize, Place) -> bool,
         mut told: impl FnMut(usize, Known),
     ) {
+        if let [subject] = subjects {
+            // Nothing to wait for side by side.
+            if let Some(known) = self.find(subject, |place| is_same(0, place)) {
+                told(0, known);
+            }
+            return;
+        }
         let mut homes = [(&self.segments[0], 0); AHEAD];
         for (home, subject) in homes.iter_mut().zip(subjects) {
             *home = self.ask_for(subject);

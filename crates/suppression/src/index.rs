@@ -98,7 +98,7 @@ impl Index {
 
     /// Applies a record. The latest by its place in the log counts; one from before the position is known already.
     ///
-    /// Now and then it builds one segment of the dictionary anew, which takes some milliseconds at most.
+    /// Now and then it builds a segment of the dictionary anew, 58,000 subjects at most, which takes milliseconds.
     pub fn apply(&mut self, partition: i32, offset: i64, recorded_at_ms: UnixMs, record: &Record) {
         if !self.move_past(partition, offset) {
             return;

@@ -69,7 +69,7 @@ impl<'i> Selection<'i> {
     /// are in no list, and the miss settles them: one line of the cache, waited for side by side.
     #[inline]
     pub fn hits(&self, subjects: &[Subject], mut told: impl FnMut(usize, Hit)) {
-        if self.cells.is_empty() {
+        if self.cells.is_empty() || subjects.is_empty() {
             return;
         }
         let is_same = |number: usize, place| self.index.is_at(place, &subjects[number]);
