@@ -4,7 +4,8 @@
 //! of the second word are its tag. A line that is full passes on to the next one, and says whom.
 //!
 //! A segment has at most 65,529 places, so that places and marks are 16 bits; it grows by an eighth and is split in two when
-//! it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state. The tags are not the whole subject, so a segment is built anew from [`crate::cold`].
+//! it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state. The
+//! tags are not the whole subject, so a segment is built anew from [`crate::cold`].
 
 use tamis_subject::Subject;
 
