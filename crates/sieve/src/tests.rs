@@ -304,3 +304,54 @@ fn a_postal_address_counts_for_mail_only_and_a_contact_replaces_none() {
     let sms = job(1, vec![with("", Some(&postal)), with("+33612345678", Some(&postal))]);
     assert_eq!(fates(&sms), (1, vec![(RejectReason::MissingAddress, 1)]));
 }
+
+/// Guarantees that of a reason by the address and one by the contact the lower counts, whichever has it (contract, section 2).
+/// Fails when: the greater is told, or the one that was looked up first or last.
+#[test]
+fn the_lower_reason_of_address_and_contact_counts() {
+    for by_address in [RecordReason::Blocked, RecordReason::Unsubscribed] {
+        let by_contact = if by_address == RecordReason::Blocked {
+            RecordReason::Unsubscribed
+        } else {
+            RecordReason::Blocked
+        };
+        let subjects = subjects();
+        let mut index = Index::new(1);
+        let address = subjects.phone(&person(1)).unwrap();
+        let contact = subjects.contact(Tenant::parse("acme").unwrap(), b"c1");
+        let of = [(address, Identity::Phone, by_address), (contact, Identity::Contact, by_contact)];
+        for (offset, (subject, identity, reason)) in (0..).zip(of) {
+            let record = Record {
+                subject,
+                identity,
+                scope: Scope::Tenant("acme".into()),
+                channel: None,
+                reason,
+                state: State::InForce,
+                effective_at_ms: 0,
+                expires_at_ms: 0,
+                source: Source::Api,
+                evidence: "".into(),
+                scheme: 1,
+            };
+            index.apply(0, offset, 0, &record);
+        }
+        let recipient = proto::Recipient { address: person(1), contact: "c1".into(), ..Default::default() };
+        let header = proto::SendJob {
+            job_id: "j".into(),
+            tenant: "acme".into(),
+            campaign: "c".into(),
+            channel: 1,
+            content_type: "text/plain".into(),
+            content: b"x".to_vec(),
+            recipients: vec![recipient],
+            ..Default::default()
+        };
+        let (value, mut spans) = (header.encode_to_vec(), Spans::new());
+        let view = JobView::parse(&value, &mut spans).unwrap();
+        let mut sieve = Sieve::new(subjects);
+        let decision = sieve.decide(&view, &value, &spans, &index, 1);
+        let told: Vec<Reason> = decision.suppressed().map(|(reason, ..)| reason).collect();
+        assert_eq!(told, [Reason::Blocked]);
+    }
+}
