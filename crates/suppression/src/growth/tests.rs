@@ -11,6 +11,10 @@ use super::*;
 
 const PEOPLE: u16 = 600;
 const TENANTS: [&str; 3] = ["a", "b", "c"];
+/// Lists that one person goes through two by two; few under Miri, which takes hours for all.
+const LISTS: usize = if cfg!(miri) { 60 } else { 380 };
+/// Records of a random history at most.
+const EVENTS: usize = if cfg!(miri) { 300 } else { 2_500 };
 const REASONS: [RecordReason; 2] = [RecordReason::Blocked, RecordReason::Unsubscribed];
 
 /// As a pseudo-random function would, but that each person whose number is divisible by 10 has a like: the next one, with
@@ -121,7 +125,7 @@ proptest! {
     /// present person is taken for a like; the writer lifts a like's record; a split sends a subject to the wrong half.
     #[test]
     fn g3_growth_and_splits_change_no_answer(
-        events in prop::collection::vec(event(), 0..2_500), now in 0i64..6,
+        events in prop::collection::vec(event(), 0..EVENTS), now in 0i64..6,
     ) {
         let mut index = Index::new(1);
         let mut model = BTreeMap::new();
@@ -179,7 +183,7 @@ fn who_is_in_nothing_any_more_is_forgotten() {
 fn a_person_may_go_through_any_number_of_lists() {
     let mut index = Index::new(1);
     let mut sets = 0;
-    for first in 0..380 {
+    for first in 0..LISTS {
         enforce(&mut index, 5, Some(first), State::InForce);
         for second in 0..first {
             enforce(&mut index, 5, Some(second), State::InForce);
@@ -191,7 +195,8 @@ fn a_person_may_go_through_any_number_of_lists() {
         assert_eq!(found[0].scope.names().1, first.to_string());
         enforce(&mut index, 5, Some(first), State::Lifted);
     }
-    assert!(sets > 1 << 16 && index.renewals > 0, "{sets} sets, {} renewals", index.renewals);
+    let outlived = sets > 1 << 16 && index.renewals > 0;
+    assert!(cfg!(miri) || outlived, "{sets} sets, {} renewals", index.renewals);
 }
 
 /// Guarantees that no part of a subject is printed with what holds it.
