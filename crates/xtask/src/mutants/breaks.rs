@@ -30,8 +30,8 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "the answer's age is not looked at",
         breaks: "G2",
-        find: "Call::Write { fresh_until: asked_at + self.limits.freshness_max_ms }",
-        put: "Call::Write { fresh_until: Millis::MAX }",
+        find: "let fresh_until = asked_at + self.limits.freshness_max_ms;",
+        put: "let (_, fresh_until) = (asked_at, Millis::MAX);",
     },
     Break {
         name: "writes while the one before is under way",
@@ -66,7 +66,7 @@ pub(super) const BREAKS: &[Break] = &[
     Break {
         name: "partitions are given back during a transaction",
         breaks: "G4",
-        find: "if self.revoking && !matches!(self.back, Back::Writing) {",
+        find: "if self.revoking && !self.is_writing() {",
         put: "if self.revoking {",
     },
     Break {
