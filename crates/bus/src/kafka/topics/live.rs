@@ -46,12 +46,20 @@ pub fn read(config: &Config, timeout: Duration) -> Result<Cluster, Error> {
 /// # Errors
 /// As [`read`].
 pub fn check_needed(config: &Config, timeout: Duration) -> Result<Vec<Finding>, Error> {
-    let (admin, wanted) = (admin(config)?, needed(config));
+    settled(&admin(config)?, &needed(config), timeout, |finding| finding.severity == Severity::Refuse)
+}
+
+/// The comparison, asked for again for some seconds while any of it is `doubtful`.
+fn settled(
+    admin: &AdminClient<Watch>,
+    wanted: &[Wanted],
+    timeout: Duration,
+    doubtful: impl Fn(&Finding) -> bool,
+) -> Result<Vec<Finding>, Error> {
     let settled = after(SETTLE_LIMIT);
     loop {
-        let findings = plan(&wanted, &read_with(&admin, &wanted, timeout)?);
-        let unfit = findings.iter().any(|finding| finding.severity == Severity::Refuse);
-        if !unfit || Instant::now() >= settled {
+        let findings = plan(wanted, &read_with(admin, wanted, timeout)?);
+        if !findings.iter().any(&doubtful) || Instant::now() >= settled {
             return Ok(findings);
         }
         std::thread::sleep(SETTLE_STEP);
@@ -59,7 +67,7 @@ pub fn check_needed(config: &Config, timeout: Duration) -> Result<Vec<Finding>, 
 }
 
 /// Creates what is missing and strengthens what is weaker; deletes and weakens nothing. Returns what it did, a line
-/// each; what it left to the operator is what [`plan`] says afterwards.
+/// each, and returns when the brokers show it; what it left to the operator is what [`plan`] says afterwards.
 ///
 /// # Errors
 /// As [`read`], and when a broker refuses a change; what was done before stays done.
@@ -83,6 +91,10 @@ pub fn apply(config: &Config, timeout: Duration) -> Result<Vec<String>, Error> {
         if let Some(existing) = cluster.topics.get(&topic.name).filter(|_| !changes.is_empty()) {
             done.push(alter(&admin, &topic.name, existing, &changes, timeout)?);
         }
+    }
+    if !done.is_empty() {
+        // Who looks next must not be told that what was just made is missing.
+        settled(&admin, &wanted, timeout, |finding| finding.mend != Mend::Operator)?;
     }
     Ok(done)
 }
