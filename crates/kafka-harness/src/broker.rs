@@ -69,7 +69,8 @@ impl Broker {
 
     fn launch(&mut self) -> Result<(), Error> {
         self.spawn()?;
-        self.wait_until_ready(1)
+        let Self { node, shell, .. } = self;
+        node.wait_until_ready(|| shell.as_mut().is_some_and(|s| matches!(s.try_wait(), Ok(None))))
     }
 
     /// Starts java, and does not wait.
@@ -83,12 +84,6 @@ impl Broker {
 
     pub(crate) fn node(&self) -> &Node {
         &self.node
-    }
-
-    /// Waits until it answers and knows of `brokers`.
-    pub(crate) fn wait_until_ready(&mut self, brokers: u32) -> Result<(), Error> {
-        let Self { node, shell, .. } = self;
-        node.wait_until_ready(brokers, || shell.as_mut().is_some_and(|s| matches!(s.try_wait(), Ok(None))))
     }
 
     /// Whether its process runs, or stands still.

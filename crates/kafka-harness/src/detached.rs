@@ -61,7 +61,7 @@ pub fn up(options: &Up) -> Result<String, Error> {
         .map_err(|e| Error::new(STEP, e))?;
     fs::write(place.join("pid"), child.id().to_string()).map_err(|e| Error::new(STEP, e))?;
     fs::write(place.join("bootstrap"), node.bootstrap()).map_err(|e| Error::new(STEP, e))?;
-    node.wait_until_ready(1, || matches!(child.try_wait(), Ok(None)))?;
+    node.wait_until_ready(|| matches!(child.try_wait(), Ok(None)))?;
     Ok(node.bootstrap())
 }
 

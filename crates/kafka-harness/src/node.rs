@@ -159,15 +159,11 @@ impl Node {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Waits until the broker answers ApiVersions and `brokers` have registered; `alive` tells whether to go on.
-    pub(crate) fn wait_until_ready(
-        &self,
-        brokers: u32,
-        mut alive: impl FnMut() -> bool,
-    ) -> Result<(), Error> {
+    /// Waits until the broker answers and has registered; `alive` tells whether to go on.
+    pub(crate) fn wait_until_ready(&self, mut alive: impl FnMut() -> bool) -> Result<(), Error> {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline && alive() {
-            if self.knows(brokers) {
+            if self.knows(1) {
                 return Ok(());
             }
             std::thread::sleep(LOOK_AGAIN);

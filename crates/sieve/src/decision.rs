@@ -46,26 +46,22 @@ impl<'a> Decision<'a> {
     /// The same job refused after all, since the recipient at `position` fits into no record.
     #[must_use]
     pub fn into_too_large(self, position: u32, bytes_max: usize) -> Self {
-        let refusal = RefusalView {
-            code: RefusalCode::BadField,
-            rule: "topics.max_message_bytes",
-            message: format!(
-                "field 15: the recipient at place {position} with the job's content does not fit into {bytes_max} bytes"
-            ),
-        };
-        Self::refused(self.gateway, self.recipients_in, refusal)
+        self.into_unfit(format!(
+            "field 15: the recipient at place {position} with the job's content does not fit into {bytes_max} bytes"
+        ))
     }
 
     /// The same job refused after all, since its parts would be more than `times` its own bytes.
     #[must_use]
     pub fn into_too_much(self, times: usize, bytes_max: usize) -> Self {
-        let refusal = RefusalView {
-            code: RefusalCode::BadField,
-            rule: "topics.max_message_bytes",
-            message: format!(
-                "field 14: the job's content leaves its recipients so little of {bytes_max} bytes that the parts together would have more than {times} times the job's bytes"
-            ),
-        };
+        self.into_unfit(format!(
+            "field 14: the job's content leaves its recipients so little of {bytes_max} bytes that the parts together would have more than {times} times the job's bytes"
+        ))
+    }
+
+    /// Refused for what a message may have at most.
+    fn into_unfit(self, message: String) -> Self {
+        let refusal = RefusalView { code: RefusalCode::BadField, rule: "topics.max_message_bytes", message };
         Self::refused(self.gateway, self.recipients_in, refusal)
     }
 
