@@ -40,7 +40,7 @@ fn index(subjects: &Subjects) -> Index {
             evidence: "".into(),
             scheme: 1,
         };
-        index.apply((n % 8) as i32, (n / 8) as i64, 0, &record);
+        index.apply((n % 8) as i32, (n / 8) as i64, 0, &record).expect("all is in memory");
     }
     index
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tamis_bus::{KeyedRecord, Positions};
 use tamis_campaign::{Channel, Tenant};
-use tamis_suppression::Found;
+use tamis_suppression::{Found, Unreadable};
 use tamis_wire::record::{self, Record, State};
 use tokio::sync::oneshot;
 
@@ -158,15 +158,16 @@ pub(crate) async fn look_up(
         let (index, now_ms) = (state.filter.read(), crate::now_ms());
         let found = |row: &Row| match &row.subject {
             Ok((subject, _)) => {
-                let records = index.in_force(&ask.tenant, subject, now_ms);
+                let records = index.in_force(&ask.tenant, subject, now_ms)?;
                 let records: Vec<Value> = records.iter().map(told).collect();
-                json!({ "field": row.field, "index": row.index, "records": records })
+                Ok(json!({ "field": row.field, "index": row.index, "records": records }))
             }
-            Err(code) => json!({ "field": row.field, "index": row.index, "code": code }),
+            Err(code) => Ok(json!({ "field": row.field, "index": row.index, "code": code })),
         };
-        rows.iter().map(found).collect::<Vec<Value>>()
+        rows.iter().map(found).collect::<Result<Vec<Value>, Unreadable>>()
     });
     let results = looked.await.map_err(|_| Refusal::defect())?;
+    let results = results.map_err(|error| Refusal::unavailable("NOT_READY", format!("not known now: {error}")))?;
     Ok(Json(json!({ "results": results })))
 }
 

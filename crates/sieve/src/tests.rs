@@ -120,7 +120,7 @@ fn index(subjects: &Subjects, stopped: &[(u8, bool)]) -> Index {
             evidence: "".into(),
             scheme: 1,
         };
-        index.apply(0, offset, 0, &record);
+        index.apply(0, offset, 0, &record).unwrap();
     }
     index
 }
@@ -334,7 +334,7 @@ fn the_lower_reason_of_address_and_contact_counts() {
                 evidence: "".into(),
                 scheme: 1,
             };
-            index.apply(0, offset, 0, &record);
+            index.apply(0, offset, 0, &record).unwrap();
         }
         let recipient = proto::Recipient { address: person(1), contact: "c1".into(), ..Default::default() };
         let header = proto::SendJob {

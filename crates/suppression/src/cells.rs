@@ -39,6 +39,33 @@ pub(crate) struct OfTenant {
     pub(crate) lists: HashMap<Box<str>, OfScope>,
 }
 
+/// A cell as a snapshot lists it. Tenant and list are empty where the scope has none.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct CellRow {
+    pub(crate) cell: Cell,
+    tenant: Box<str>,
+    list: Box<str>,
+    channel: u8,
+    reason: i32,
+    contacts: bool,
+}
+
+impl CellRow {
+    fn scope(&self) -> Scope {
+        match (&*self.tenant, &*self.list) {
+            ("", _) => Scope::Platform,
+            (tenant, "") => Scope::Tenant(tenant.into()),
+            (tenant, list) => Scope::List { tenant: tenant.into(), list: list.into() },
+        }
+    }
+
+    /// The kind of its scope, its reason and its channel.
+    pub(crate) fn kind(&self) -> Option<(&'static str, RecordReason, Option<Channel>)> {
+        let reason = RecordReason::from_number(self.reason)?;
+        Some((self.scope().as_str(), reason, Channel::from_number(i32::from(self.channel))))
+    }
+}
+
 /// All cells, by scope.
 #[derive(Default)]
 pub(crate) struct Cells {
@@ -50,25 +77,74 @@ pub(crate) struct Cells {
 impl Cells {
     /// The number of a record's cell, a new one if need be.
     pub(crate) fn number(&mut self, record: &Record) -> Cell {
-        let scope = match &record.scope {
+        let scope = self.scope(&record.scope);
+        scope.contacts |= record.identity == Identity::Contact;
+        match scope.of(row(record.reason), record.channel) {
+            Some(cell) => cell,
+            None => self.add(&record.scope, record.reason, record.channel),
+        }
+    }
+
+    fn scope(&mut self, scope: &Scope) -> &mut OfScope {
+        match scope {
             Scope::Platform => &mut self.platform,
             Scope::Tenant(tenant) => &mut named(&mut self.tenants, tenant).own,
             Scope::List { tenant, list } => named(&mut named(&mut self.tenants, tenant).lists, list),
-        };
-        scope.contacts |= record.identity == Identity::Contact;
-        let row = row(record.reason);
-        if let Some(cell) = scope.of(row, record.channel) {
-            return cell;
         }
+    }
+
+    /// A new cell.
+    fn add(&mut self, scope: &Scope, reason: RecordReason, channel: Option<Channel>) -> Cell {
         let cell = self.count;
-        // Marks keep a bit of each number to themselves.
-        self.count = cell
-            .checked_add(1)
-            .filter(|next| next >> 31 == 0)
-            .expect("cells are counted by tenants and lists");
-        let (row, channel) = key(row, record.channel);
-        scope.cells.push((row, channel, cell));
+        self.count = cell.checked_add(1).expect("cells are counted by tenants and lists");
+        let (row, channel) = key(row(reason), channel);
+        self.scope(scope).cells.push((row, channel, cell));
         cell
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> Cell {
+        self.count
+    }
+
+    /// Every cell, as a snapshot lists them.
+    pub(crate) fn rows(&self) -> Vec<CellRow> {
+        let mut rows = Vec::with_capacity(self.count as usize);
+        let mut add = |tenant: &str, list: &str, of: &OfScope| {
+            rows.extend(of.cells.iter().map(|&(row, channel, cell)| CellRow {
+                cell,
+                tenant: tenant.into(),
+                list: list.into(),
+                channel,
+                reason: RecordReason::ALL[usize::from(row)].number(),
+                contacts: of.contacts,
+            }));
+        };
+        add("", "", &self.platform);
+        for (tenant, of) in &self.tenants {
+            add(tenant, "", &of.own);
+            of.lists.iter().for_each(|(list, of)| add(tenant, list, of));
+        }
+        rows
+    }
+
+    /// The cells of a snapshot, and how many; `None` when they are not numbered from 0 on, each once.
+    pub(crate) fn of_rows(mut rows: Vec<CellRow>) -> Option<(Self, Cell)> {
+        rows.sort_by_key(|row| row.cell);
+        let mut cells = Self::default();
+        for row in rows {
+            let reason = RecordReason::from_number(row.reason)?;
+            let channel = Channel::from_number(i32::from(row.channel));
+            let known = channel.is_some() || row.channel == 0;
+            let scope = cells.scope(&row.scope());
+            scope.contacts |= row.contacts;
+            if !known || scope.of(self::row(reason), channel).is_some() || row.cell != cells.count {
+                return None;
+            }
+            cells.add(&row.scope(), reason, channel);
+        }
+        let count = cells.count;
+        Some((cells, count))
     }
 
     /// About how much memory they take: tables and texts.

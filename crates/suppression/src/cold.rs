@@ -1,76 +1,173 @@
 //! What no look-up of the line needs: whole subjects, and where each record came from.
 //!
-//! It has one part for each segment of the dictionary, whole, so that it can go to a disk a segment at a time. It is read when
-//! the writer must be sure whose record it is, when a segment is built anew, and to explain.
+//! It has one part for each segment of the dictionary. Where the index was loaded from a snapshot, or has written one, the
+//! part stays in that file and only what has changed since is in memory. It is read when the writer must be sure whose
+//! record it is, when a segment is built anew, and to explain.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 use tamis_campaign::{Source, UnixMs};
 use tamis_subject::Subject;
 
 use crate::marks::Cell;
 use crate::prefetch::prefetch;
+use crate::stored::{Shape, Stored, Unreadable};
 
 /// No next detail.
-const END: u32 = u32::MAX;
+pub(crate) const END: u32 = u32::MAX;
 
 /// Where a record came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin<T = Box<str>> {
     pub(crate) source: Source,
-    pub(crate) evidence: &'a str,
+    pub(crate) evidence: T,
     pub(crate) recorded_at_ms: UnixMs,
 }
 
 /// A record's origin, packed into 20 bytes.
 #[derive(Clone, Copy)]
-struct Detail {
-    next: u32,
-    cell: Cell,
+pub(crate) struct Detail {
+    pub(crate) next: u32,
+    pub(crate) cell: Cell,
     /// Where the evidence stands in `texts`; 0 is the empty one.
-    evidence: u32,
+    pub(crate) evidence: u32,
     /// When, in 56 bits of two's complement (enough for a million years), and the source's number in the last 8.
-    recorded: [u32; 2],
+    pub(crate) recorded: [u32; 2],
 }
 
 /// A subject's four words, low ones first, and the first of its details: 20 bytes, side by side.
 #[derive(Clone, Copy)]
-struct Person {
-    subject: [u32; 4],
-    first: u32,
+pub(crate) struct Person {
+    pub(crate) subject: [u32; 4],
+    pub(crate) first: u32,
+}
+
+impl Person {
+    pub(crate) const NOBODY: Self = Self { subject: [0; 4], first: END };
+
+    pub(crate) fn subject(&self) -> Subject {
+        let words = self.subject.iter().rev();
+        Subject::from_bytes(words.fold(0, |all: u128, word| all << 32 | u128::from(*word)).to_le_bytes())
+    }
+}
+
+/// All that is kept of one subject.
+pub(crate) struct Told {
+    pub(crate) subject: Subject,
+    pub(crate) origins: Vec<(Cell, Origin)>,
+}
+
+/// Who stands where.
+#[derive(Clone)]
+enum People {
+    /// Everybody, by place in the segment; what stands at an empty place means nothing.
+    All(Vec<Person>),
+    /// Those that are new or have changed since the snapshot.
+    Changed(HashMap<u16, Person>),
 }
 
 /// The cold part of one segment.
+#[derive(Clone)]
 pub(crate) struct Cold {
-    /// By place in the segment; what stands at an empty place means nothing.
-    people: Vec<Person>,
+    stored: Option<Arc<Stored>>,
+    people: People,
     details: Vec<Detail>,
     /// Details that are free, linked.
     free: u32,
     /// Evidence, each after its length (4 bytes, little-endian).
     texts: Vec<u8>,
+    /// Who has changed since the part was copied for a snapshot that is being written.
+    changed: Option<HashSet<u16>>,
 }
 
 impl Cold {
     /// For a segment of `places`; room for `details` records.
     pub(crate) fn new(places: usize, details: usize) -> Self {
         Self {
-            people: vec![Person { subject: [0; 4], first: 0 }; places],
+            stored: None,
+            people: People::All(vec![Person::NOBODY; places]),
             details: Vec::with_capacity(details),
             free: END,
             texts: Vec::new(),
+            changed: None,
         }
     }
 
-    pub(crate) fn subject(&self, local: u16) -> Subject {
-        let words = self.people[usize::from(local)].subject;
-        Subject::from_bytes(
-            words.iter().rev().fold(0, |all: u128, word| all << 32 | u128::from(*word)).to_le_bytes(),
-        )
+    /// All in memory, as it was stored.
+    pub(crate) fn of_parts(people: Vec<Person>, details: Vec<Detail>, texts: Vec<u8>) -> Self {
+        Self { people: People::All(people), details, texts, ..Self::new(0, 0) }
+    }
+
+    /// As a snapshot has it.
+    pub(crate) fn of_stored(stored: Stored) -> Self {
+        Self { stored: Some(Arc::new(stored)), people: People::Changed(HashMap::new()), ..Self::new(0, 0) }
+    }
+
+    fn person(&self, local: u16) -> Option<&Person> {
+        match &self.people {
+            People::All(people) => Some(&people[usize::from(local)]),
+            People::Changed(people) => people.get(&local),
+        }
+    }
+
+    fn person_mut(&mut self, local: u16) -> &mut Person {
+        match &mut self.people {
+            People::All(people) => &mut people[usize::from(local)],
+            People::Changed(people) => people.entry(local).or_insert(Person::NOBODY),
+        }
+    }
+
+    fn first(&self, local: u16) -> u32 {
+        self.person(local).map_or(END, |person| person.first)
+    }
+
+    /// Who stands at a place that is taken.
+    pub(crate) fn subject(&self, local: u16) -> Result<Subject, Unreadable> {
+        match (self.person(local), &self.stored) {
+            (Some(person), _) => Ok(person.subject()),
+            (None, Some(stored)) => Ok(stored.person(local)?.subject()),
+            (None, None) => Err(Unreadable::Damaged),
+        }
     }
 
     /// Asks for who is at `local`, so that they are near when they are wanted.
     #[inline]
     pub(crate) fn foresee(&self, local: u16) {
-        prefetch(&self.people[usize::from(local)]);
+        if let People::All(people) = &self.people {
+            prefetch(&people[usize::from(local)]);
+        }
+    }
+
+    /// Reads who is at `local`, if only the snapshot has it: to be brought in later.
+    pub(crate) fn told(&self, local: u16) -> Result<Option<Told>, Unreadable> {
+        match &self.stored {
+            Some(stored) if self.person(local).is_none() => stored.told(local).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes into memory what [`Cold::told`] read.
+    pub(crate) fn bring(&mut self, local: u16, told: &Told) {
+        if self.person(local).is_some() {
+            return;
+        }
+        self.put(local, &told.subject);
+        for (cell, origin) in &told.origins {
+            self.add(local, *cell, &origin.borrowed());
+        }
+    }
+
+    /// Makes sure that who is at `local` is in memory, before it is changed.
+    fn change(&mut self, local: u16) -> Result<(), Unreadable> {
+        if let Some(told) = self.told(local)? {
+            self.bring(local, &told);
+        }
+        if let Some(changed) = &mut self.changed {
+            changed.insert(local);
+        }
+        Ok(())
     }
 
     /// Notes who stands at an empty place.
@@ -78,11 +175,11 @@ impl Cold {
     pub(crate) fn put(&mut self, local: u16, subject: &Subject) {
         let [low, high] = subject.words();
         let subject = [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32];
-        self.people[usize::from(local)] = Person { subject, first: END };
+        *self.person_mut(local) = Person { subject, first: END };
     }
 
     fn find(&self, local: u16, cell: Cell) -> Option<(u32, u32)> {
-        let (mut before, mut at) = (END, self.people[usize::from(local)].first);
+        let (mut before, mut at) = (END, self.first(local));
         while at != END {
             let detail = &self.details[at as usize];
             if detail.cell == cell {
@@ -94,21 +191,25 @@ impl Cold {
     }
 
     /// Notes where the record of the subject at `local` in `cell` came from, in place of what was known.
-    pub(crate) fn set(&mut self, local: u16, cell: Cell, origin: Origin<'_>) {
-        let Some((_, at)) = self.find(local, cell) else { return self.add(local, cell, origin) };
-        if self.text(self.details[at as usize].evidence) != origin.evidence {
+    pub(crate) fn set(&mut self, local: u16, cell: Cell, origin: &Origin<&str>) -> Result<(), Unreadable> {
+        self.change(local)?;
+        let Some((_, at)) = self.find(local, cell) else {
+            self.add(local, cell, origin);
+            return Ok(());
+        };
+        if text(&self.texts, self.details[at as usize].evidence) != Some(origin.evidence) {
             self.details[at as usize].evidence = self.keep(origin.evidence);
         }
         self.details[at as usize].recorded = pack(origin.recorded_at_ms, origin.source);
+        Ok(())
     }
 
     /// The same for a record of which nothing is known yet.
-    fn add(&mut self, local: u16, cell: Cell, origin: Origin<'_>) {
+    fn add(&mut self, local: u16, cell: Cell, origin: &Origin<&str>) {
         let evidence = self.keep(origin.evidence);
-        let person = usize::from(local);
         let recorded = pack(origin.recorded_at_ms, origin.source);
-        let detail = Detail { next: self.people[person].first, cell, evidence, recorded };
-        self.people[person].first = if self.free == END {
+        let detail = Detail { next: self.first(local), cell, evidence, recorded };
+        self.person_mut(local).first = if self.free == END {
             if self.details.len() == self.details.capacity() {
                 // By an eighth, not to twice: this is most of the memory.
                 self.details.reserve_exact(self.details.len() / 8 + 4);
@@ -123,36 +224,102 @@ impl Cold {
     }
 
     /// Forgets a record's origin.
-    pub(crate) fn remove(&mut self, local: u16, cell: Cell) {
-        let Some((before, at)) = self.find(local, cell) else { return };
+    pub(crate) fn remove(&mut self, local: u16, cell: Cell) -> Result<(), Unreadable> {
+        self.change(local)?;
+        let Some((before, at)) = self.find(local, cell) else { return Ok(()) };
         let next = self.details[at as usize].next;
         if before == END {
-            self.people[usize::from(local)].first = next;
+            self.person_mut(local).first = next;
         } else {
             self.details[before as usize].next = next;
         }
         self.details[at as usize].next = self.free;
         self.free = at;
+        Ok(())
     }
 
     /// Where the record of the subject at `local` in `cell` came from.
-    pub(crate) fn get(&self, local: u16, cell: Cell) -> Option<Origin<'_>> {
-        let (_, at) = self.find(local, cell)?;
-        Some(self.origin(&self.details[at as usize]))
+    pub(crate) fn get(&self, local: u16, cell: Cell) -> Result<Option<Origin>, Unreadable> {
+        if let Some(told) = self.told(local)? {
+            return Ok(told.origins.into_iter().find(|(other, _)| *other == cell).map(|(_, origin)| origin));
+        }
+        let found = self.find(local, cell).map(|(_, at)| self.origin(&self.details[at as usize]));
+        found.transpose().map(|origin| origin.map(|origin| origin.owned()))
     }
 
-    fn origin(&self, detail: &Detail) -> Origin<'_> {
-        let (recorded_at_ms, source) = unpack(detail.recorded);
-        Origin { source, evidence: self.text(detail.evidence), recorded_at_ms }
+    fn origin(&self, detail: &Detail) -> Result<Origin<&str>, Unreadable> {
+        origin(&self.texts, detail)
     }
 
-    /// Puts all details of the subject at `from` in `other` to the subject at `local`, which has none.
-    pub(crate) fn take(&mut self, local: u16, other: &Self, from: u16) {
-        let mut at = other.people[usize::from(from)].first;
+    /// Whether no snapshot has any of it.
+    pub(crate) fn is_all_in_memory(&self) -> bool {
+        self.stored.is_none()
+    }
+
+    /// Everything in memory; a copy where it had to be read.
+    pub(crate) fn whole(&self) -> Result<Cow<'_, Self>, Unreadable> {
+        let Some(stored) = &self.stored else { return Ok(Cow::Borrowed(self)) };
+        let mut whole = stored.whole()?;
+        let People::Changed(changed) = &self.people else { return Err(Unreadable::Damaged) };
+        for (local, person) in changed {
+            whole.put(*local, &person.subject());
+            whole.take(*local, self, *local)?;
+        }
+        Ok(Cow::Owned(whole))
+    }
+
+    /// Puts all details of the subject at `from` in `other`, which has it in memory, to the subject at `local`, which has
+    /// none.
+    pub(crate) fn take(&mut self, local: u16, other: &Self, from: u16) -> Result<(), Unreadable> {
+        let mut at = other.first(from);
         while at != END {
             let detail = &other.details[at as usize];
-            self.add(local, detail.cell, other.origin(detail));
+            self.add(local, detail.cell, &other.origin(detail)?);
             at = detail.next;
+        }
+        Ok(())
+    }
+
+    /// A copy for a snapshot; changes are noted from now on.
+    pub(crate) fn copy(&mut self) -> Self {
+        let copy = self.clone();
+        self.changed = Some(HashSet::new());
+        Self { changed: None, ..copy }
+    }
+
+    /// The snapshot has what was copied: only what has changed since stays in memory. Nothing if the segment was built
+    /// anew meanwhile.
+    pub(crate) fn rest_on(&mut self, stored: Stored) -> Result<(), Unreadable> {
+        let Some(changed) = self.changed.take() else { return Ok(()) };
+        let mut new = Self::of_stored(stored);
+        for local in changed {
+            new.put(local, &self.subject(local)?);
+            new.take(local, self, local)?;
+        }
+        *self = new;
+        Ok(())
+    }
+
+    /// Notes changes no longer: there is no snapshot.
+    pub(crate) fn forget_copy(&mut self) {
+        self.changed = None;
+    }
+
+    /// The people and details as they are stored, all of them in memory.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Shape {
+        let People::All(people) = &self.people else { return Shape::default() };
+        for Person { subject: [a, b, c, d], first } in people {
+            write_words(out, [*a, *b, *c, *d, *first]);
+        }
+        for Detail { next, cell, evidence, recorded: [low, high] } in &self.details {
+            write_words(out, [*next, *cell, *evidence, *low, *high]);
+        }
+        out.extend_from_slice(&self.texts);
+        let count = |count| u32::try_from(count).expect("a segment's parts are counted by 32 bits");
+        Shape {
+            people: count(people.len()),
+            details: count(self.details.len()),
+            texts: count(self.texts.len()),
         }
     }
 
@@ -174,21 +341,54 @@ impl Cold {
         at
     }
 
-    fn text(&self, at: u32) -> &str {
-        if at == 0 {
-            return "";
-        }
-        let (length, text) =
-            self.texts[at as usize..].split_first_chunk().expect("a text stands after its length");
-        std::str::from_utf8(&text[..u32::from_le_bytes(*length) as usize]).expect("it was kept as text")
-    }
-
+    /// Bytes in memory.
     pub(crate) fn bytes(&self) -> usize {
+        let people = match &self.people {
+            People::All(people) => people.capacity() * size_of::<Person>(),
+            People::Changed(people) => people.allocation_size(),
+        };
         size_of::<Self>()
-            + self.people.capacity() * size_of::<Person>()
+            + people
             + self.details.capacity() * size_of::<Detail>()
             + self.texts.capacity()
+            + self.changed.as_ref().map_or(0, HashSet::allocation_size)
     }
+}
+
+impl Origin {
+    fn borrowed(&self) -> Origin<&str> {
+        let Self { source, evidence, recorded_at_ms } = self;
+        Origin { source: *source, evidence, recorded_at_ms: *recorded_at_ms }
+    }
+}
+
+impl Origin<&str> {
+    pub(crate) fn owned(&self) -> Origin {
+        let Self { source, evidence, recorded_at_ms } = self;
+        Origin { source: *source, evidence: (*evidence).into(), recorded_at_ms: *recorded_at_ms }
+    }
+}
+
+fn write_words(out: &mut Vec<u8>, words: [u32; 5]) {
+    for word in words {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+}
+
+/// The origin that a detail holds, with its evidence from `texts`.
+pub(crate) fn origin<'t>(texts: &'t [u8], detail: &Detail) -> Result<Origin<&'t str>, Unreadable> {
+    let (recorded_at_ms, source) = unpack(detail.recorded).ok_or(Unreadable::Damaged)?;
+    let evidence = text(texts, detail.evidence).ok_or(Unreadable::Damaged)?;
+    Ok(Origin { source, evidence, recorded_at_ms })
+}
+
+/// The text at a place; `None` where there is none.
+fn text(texts: &[u8], at: u32) -> Option<&str> {
+    if at == 0 {
+        return Some("");
+    }
+    let (length, rest) = texts.get(at as usize..)?.split_first_chunk()?;
+    std::str::from_utf8(rest.get(..u32::from_le_bytes(*length) as usize)?).ok()
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the two halves of 64 bits")]
@@ -198,8 +398,7 @@ fn pack(recorded_at_ms: UnixMs, source: Source) -> [u32; 2] {
     [both as u32, (both >> 32) as u32]
 }
 
-fn unpack(recorded: [u32; 2]) -> (UnixMs, Source) {
+fn unpack(recorded: [u32; 2]) -> Option<(UnixMs, Source)> {
     let both = (u64::from(recorded[1]) << 32 | u64::from(recorded[0])).cast_signed();
-    let source = i32::try_from(both & 0xff).ok().and_then(Source::from_number);
-    (both >> 8, source.expect("it was packed from a source"))
+    Some((both >> 8, Source::from_number(i32::try_from(both & 0xff).ok()?)?))
 }

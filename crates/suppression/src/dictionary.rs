@@ -22,6 +22,10 @@ const FULL_PERCENT: usize = 90;
 /// small ones.
 const SPLIT_AT: usize = if cfg!(test) { 60 } else { 51_000 };
 const SPLIT_SPREAD: usize = if cfg!(test) { 40 } else { 7_000 };
+/// Bits that the subjects of a segment begin with alike, at most.
+const DEPTH_MOST: u8 = 30;
+/// Entries of the directory for each segment at most: what a snapshot may ask for.
+const DIRECTORY_SPREAD: usize = 1_024;
 /// How many look-ups wait for memory side by side: more than the processor does, few enough to stay in the first cache.
 const AHEAD: usize = 32;
 
@@ -59,6 +63,16 @@ impl Segment {
         let room = (subjects * (272 + dice % 33) / 256).max(subjects + 1);
         let lines = (room * 100).div_ceil(WAYS * FULL_PERCENT).min(LINES_MOST);
         Self { lines: vec![Line::EMPTY; lines].into_boxed_slice(), used: 0 }
+    }
+
+    /// With these lines; `None` when there are none, or too many.
+    pub(crate) fn of_lines(lines: Box<[Line]>) -> Option<Self> {
+        let used = lines.iter().map(Line::taken).sum();
+        (1..=LINES_MOST).contains(&lines.len()).then_some(Self { lines, used })
+    }
+
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
     pub(crate) fn places(&self) -> usize {
@@ -104,7 +118,7 @@ impl Segment {
     /// The subject's place and mark. `is_same` compares whole subjects; it is asked only where `sure` is wanted, or where
     /// two tags in reach are the same, which happens once in 10¹¹ look-ups.
     #[inline]
-    fn find(&self, subject: &Subject, sure: bool, is_same: impl Fn(u16) -> bool) -> Option<(u16, u16)> {
+    fn find(&self, subject: &Subject, sure: bool, is_same: impl FnMut(u16) -> bool) -> Option<(u16, u16)> {
         let (home, tag) = (self.home(subject), Tag::of(subject));
         let mut found = None;
         for step in 0..self.lines.len() {
@@ -126,21 +140,24 @@ impl Segment {
     }
 
     #[cold]
-    fn find_among_likes(&self, subject: &Subject, is_same: impl Fn(u16) -> bool) -> Option<(u16, u16)> {
+    fn find_among_likes(&self, subject: &Subject, mut is_same: impl FnMut(u16) -> bool) -> Option<(u16, u16)> {
+        let local = self.likes(subject).find(|local| is_same(*local))?;
+        Some((local, self.mark(local)))
+    }
+
+    /// Every place in reach whose tag is that of `subject`.
+    fn likes(&self, subject: &Subject) -> impl Iterator<Item = u16> {
         let (home, tag) = (self.home(subject), Tag::of(subject));
-        for step in 0..self.lines.len() {
-            let at = self.after(home, step);
+        let last = (0..self.lines.len()).find(|step| !self.lines[self.after(home, *step)].passes_on(subject));
+        let lines = (0..=last.unwrap_or(self.lines.len() - 1)).map(move |step| self.after(home, step));
+        lines.flat_map(move |at| {
             let ways = self.lines[at].matching(tag);
-            for way in (0..WAYS).filter(|way| ways >> way & 1 == 1) {
-                if is_same(local(at, way)) {
-                    return Some((local(at, way), self.lines[at].mark(way)));
-                }
-            }
-            if !self.lines[at].passes_on(subject) {
-                break;
-            }
-        }
-        None
+            (0..WAYS).filter(move |way| ways >> way & 1 == 1).map(move |way| local(at, way))
+        })
+    }
+
+    fn mark(&self, local: u16) -> u16 {
+        self.lines[usize::from(local) / WAYS].mark(usize::from(local) % WAYS)
     }
 
     /// Every place that is taken, with its mark, ascending.
@@ -185,12 +202,12 @@ impl Dictionary {
     }
 
     /// The same, and each tag that matches is compared as a whole: for the writer, who must not mistake anyone.
-    pub(crate) fn find_surely(&self, subject: &Subject, is_same: impl Fn(Place) -> bool) -> Option<Known> {
+    pub(crate) fn find_surely(&self, subject: &Subject, is_same: impl FnMut(Place) -> bool) -> Option<Known> {
         self.find_in(subject, true, is_same)
     }
 
     #[inline]
-    fn find_in(&self, subject: &Subject, sure: bool, is_same: impl Fn(Place) -> bool) -> Option<Known> {
+    fn find_in(&self, subject: &Subject, sure: bool, mut is_same: impl FnMut(Place) -> bool) -> Option<Known> {
         let segment = self.number(subject);
         let is_same = |local| is_same(Place { segment, local });
         let (local, mark) = self.segments[segment as usize].find(subject, sure, is_same)?;
@@ -274,11 +291,6 @@ impl Dictionary {
         &self.segments[number as usize]
     }
 
-    /// Takes a segment out, to be built anew.
-    pub(crate) fn take_segment(&mut self, number: u32) -> Segment {
-        std::mem::replace(&mut self.segments[number as usize], Segment::for_subjects(0, 0))
-    }
-
     pub(crate) fn set_segment(&mut self, number: u32, segment: Segment) {
         self.segments[number as usize] = segment;
     }
@@ -288,13 +300,18 @@ impl Dictionary {
         subjects >= SPLIT_AT + spread(number as usize) % SPLIT_SPREAD
     }
 
-    /// Makes a new segment for the upper half of segment `number`: those subjects for which the returned function is true.
+    /// Whether `subject`, of segment `number`, goes to the new segment when that one is split.
+    pub(crate) fn is_upper(&self, number: u32, subject: &Subject) -> bool {
+        subject.words()[0] >> (63 - self.depths[number as usize]) & 1 == 1
+    }
+
+    /// Makes a new segment for the upper half of segment `number`.
     ///
     /// # Panics
     /// When subjects are no pseudo-random function's output, so that a split does not divide them.
-    pub(crate) fn split(&mut self, number: u32) -> (u32, impl Fn(&Subject) -> bool + use<>) {
+    pub(crate) fn split(&mut self, number: u32) -> u32 {
         let depth = self.depths[number as usize];
-        assert!(depth < 30, "subjects are a pseudo-random function's output, a split divides them");
+        assert!(depth < DEPTH_MOST, "subjects are a pseudo-random function's output, a split divides them");
         if u32::from(depth) == 63 - self.shift {
             self.directory = self.directory.iter().flat_map(|number| [*number; 2]).collect();
             self.shift -= 1;
@@ -303,14 +320,47 @@ impl Dictionary {
         self.segments.push(Segment::for_subjects(0, 0));
         self.depths[number as usize] = depth + 1;
         self.depths.push(depth + 1);
-        let bit = 63 - depth;
         let below = 63 - self.shift - u32::from(depth) - 1;
         for (prefix, entry) in self.directory.iter_mut().enumerate() {
             if *entry == number && prefix >> below & 1 == 1 {
                 *entry = new;
             }
         }
-        (new, move |subject: &Subject| subject.words()[0] >> bit & 1 == 1)
+        new
+    }
+
+    /// The segment whose subjects begin with the bits of `prefix`, and by how many bits all of its do.
+    pub(crate) fn at(&self, prefix: u32) -> (u32, u8) {
+        let number = self.directory[(u64::from(prefix) << 31 >> self.shift) as usize];
+        (number, self.depths[number as usize])
+    }
+
+    /// All segments in the order of their subjects, each with the number of bits that its subjects begin with alike.
+    /// `None` when they do not add up to all that subjects may begin with.
+    pub(crate) fn of_segments(segments: Vec<(u8, Segment)>) -> Option<Self> {
+        let deepest = u32::from(segments.iter().map(|(depth, _)| *depth).max()?);
+        let mut directory = Vec::new();
+        // Not more than a few times as many as there are segments, which chance never needs.
+        let most = segments.len().checked_mul(DIRECTORY_SPREAD)?;
+        if deepest > u32::from(DEPTH_MOST) || 1 << deepest > most {
+            return None;
+        }
+        for (number, (depth, _)) in segments.iter().enumerate() {
+            let entries = 1 << (deepest - u32::from(*depth));
+            if directory.len() % entries != 0 {
+                return None;
+            }
+            directory.resize(directory.len() + entries, u32::try_from(number).ok()?);
+        }
+        let (depths, segments) = segments.into_iter().unzip();
+        (directory.len() == 1 << deepest).then_some(Self { directory, shift: 63 - deepest, segments, depths })
+    }
+
+    /// Every place whose tag is that of `subject`: it is at one of them, if it is in.
+    pub(crate) fn likes(&self, subject: &Subject) -> impl Iterator<Item = Place> {
+        let segment = self.number(subject);
+        let likes = self.segments[segment as usize].likes(subject);
+        likes.map(move |local| Place { segment, local })
     }
 
     /// Subjects that are in.

@@ -10,20 +10,25 @@ use crate::dictionary::{Dictionary, Known, Place};
 use crate::marks::{Cell, Marks, NONE};
 use crate::prefetch::prefetch;
 use crate::selection::Selection;
+use crate::stored::Unreadable;
 
 /// All records in force, or to come into force, up to a position of the log.
 ///
 /// Its parts are cut by the dictionary's segments: `marks` and `cold` have one for each.
 pub struct Index {
-    position: Vec<i64>,
+    pub(crate) position: Vec<i64>,
     gaps: u64,
-    records: usize,
-    cells: Cells,
+    pub(crate) records: usize,
+    pub(crate) cells: Cells,
     pub(crate) dictionary: Dictionary,
     pub(crate) marks: Vec<Marks>,
     pub(crate) cold: Vec<Cold>,
     /// How often a segment was built anew.
     pub(crate) renewals: u64,
+    /// How often anything was changed, so that what was prepared for another state is not taken.
+    pub(crate) changes: u64,
+    /// The latest moment that the log has told, Unix ms: what expired long before is over for good.
+    pub(crate) latest_ms: UnixMs,
 }
 
 /// How much memory an index takes, by what it is for.
@@ -81,6 +86,8 @@ impl Index {
             marks: vec![Marks::new()],
             cold: vec![Cold::new(places, 0)],
             renewals: 0,
+            changes: 0,
+            latest_ms: 0,
         }
     }
 
@@ -98,19 +105,34 @@ impl Index {
 
     /// Applies a record. The latest by its place in the log counts; one from before the position is known already.
     ///
-    /// Now and then it builds a segment of the dictionary anew, 58,000 subjects at most, which takes milliseconds.
-    pub fn apply(&mut self, partition: i32, offset: i64, recorded_at_ms: UnixMs, record: &Record) {
+    /// What was not prepared ([`Index::prepare`]) is done here: a segment built anew takes milliseconds.
+    ///
+    /// # Errors
+    /// When the snapshot in use can't be read. The index can't be relied on then.
+    pub fn apply(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        recorded_at_ms: UnixMs,
+        record: &Record,
+    ) -> Result<(), Unreadable> {
         if !self.move_past(partition, offset) {
-            return;
+            return Ok(());
         }
+        self.latest_ms = self.latest_ms.max(recorded_at_ms);
         let cell = self.cells.number(record);
-        let origin = Origin { source: record.source, evidence: &record.evidence, recorded_at_ms };
-        // A segment that is built anew has room for one more, so the second time is the last.
-        while let Err(segment) = match record.state {
-            State::InForce => self.enforce(record, cell, origin),
-            State::Lifted => self.lift(&record.subject, cell),
-        } {
-            self.renew(segment);
+        let origin = Origin { source: record.source, evidence: &*record.evidence, recorded_at_ms };
+        loop {
+            let done = match record.state {
+                State::InForce => self.enforce(record, cell, &origin),
+                State::Lifted => self.lift(&record.subject, cell),
+            };
+            match done {
+                // A segment that was built anew has room for one more, or is half of what it was.
+                Err(Obstacle::Full(segment)) => self.renew(segment)?,
+                Err(Obstacle::Unreadable(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
         }
     }
 
@@ -124,38 +146,37 @@ impl Index {
         }
     }
 
-    /// Notes a record in force; `Err` is a segment that has no room for it.
-    fn enforce(&mut self, record: &Record, cell: Cell, origin: Origin<'_>) -> Result<(), u32> {
+    /// Notes a record in force.
+    fn enforce(&mut self, record: &Record, cell: Cell, origin: &Origin<&str>) -> Result<(), Obstacle> {
         let subject = &record.subject;
-        let place = if let Some(Known { place, mark }) = self.find_surely(subject) {
-            let new = self.marks[place.segment as usize].with(mark, cell).map_err(|_| place.segment)?;
+        let place = if let Some(Known { place, mark }) = self.find_surely(subject)? {
+            let new = self.marks[place.segment as usize].with(mark, cell).map_err(|_| Obstacle::Full(place.segment))?;
             self.records += usize::from(new != mark);
             self.dictionary.set_mark(place, new);
             place
         } else {
             let segment = self.dictionary.segment_of(subject);
-            let mark = self.marks[segment as usize].with(NONE, cell).map_err(|_| segment)?;
-            let place = self.dictionary.put(subject, mark).map_err(|_| segment)?;
+            let full = Obstacle::Full(segment);
+            let mark = self.marks[segment as usize].with(NONE, cell).map_err(|_| full)?;
+            let place = self.dictionary.put(subject, mark).map_err(|_| full)?;
             self.cold[segment as usize].put(place.local, subject);
             self.records += 1;
             place
         };
         let segment = place.segment as usize;
         self.marks[segment].set_times(place.local, cell, (record.effective_at_ms, record.expires_at_ms));
-        self.cold[segment].set(place.local, cell, origin);
-        Ok(())
+        Ok(self.cold[segment].set(place.local, cell, origin)?)
     }
 
-    /// Notes that nothing is in force in a cell; `Err` is a segment that has no room for that.
-    fn lift(&mut self, subject: &Subject, cell: Cell) -> Result<(), u32> {
-        let Some(Known { place, mark }) = self.find_surely(subject) else { return Ok(()) };
+    /// Notes that nothing is in force in a cell.
+    fn lift(&mut self, subject: &Subject, cell: Cell) -> Result<(), Obstacle> {
+        let Some(Known { place, mark }) = self.find_surely(subject)? else { return Ok(()) };
         let segment = place.segment as usize;
-        let new = self.marks[segment].without(mark, cell).map_err(|_| place.segment)?;
+        let new = self.marks[segment].without(mark, cell).map_err(|_| Obstacle::Full(place.segment))?;
         self.records -= usize::from(new != mark);
         self.dictionary.set_mark(place, new);
         self.marks[segment].set_times(place.local, cell, (0, 0));
-        self.cold[segment].remove(place.local, cell);
-        Ok(())
+        Ok(self.cold[segment].remove(place.local, cell)?)
     }
 
     /// Goes past a record that holds nothing to apply.
@@ -173,30 +194,39 @@ impl Index {
     }
 
     /// Every record in force for `subject` that a job of `tenant` could meet, on any channel and list.
-    #[must_use]
-    pub fn in_force(&self, tenant: &str, subject: &Subject, now_ms: UnixMs) -> Vec<Found> {
-        let Some(known) = self.find_surely(subject) else { return Vec::new() };
+    ///
+    /// # Errors
+    /// When the snapshot in use can't be read.
+    pub fn in_force(&self, tenant: &str, subject: &Subject, now_ms: UnixMs) -> Result<Vec<Found>, Unreadable> {
+        let Some(known) = self.find_surely(subject)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        self.collect(&self.cells.platform, &Scope::Platform, known, now_ms, &mut found);
+        self.collect(&self.cells.platform, &Scope::Platform, known, now_ms, &mut found)?;
         if let Some((name, of)) = self.cells.tenants.get_key_value(tenant) {
-            self.collect(&of.own, &Scope::Tenant(name.clone()), known, now_ms, &mut found);
+            self.collect(&of.own, &Scope::Tenant(name.clone()), known, now_ms, &mut found)?;
             for (list, cells) in &of.lists {
                 let scope = Scope::List { tenant: name.clone(), list: list.clone() };
-                self.collect(cells, &scope, known, now_ms, &mut found);
+                self.collect(cells, &scope, known, now_ms, &mut found)?;
             }
         }
         found.sort_by(|a, b| (a.reason, &a.scope, a.channel).cmp(&(b.reason, &b.scope, b.channel)));
-        found
+        Ok(found)
     }
 
-    fn collect(&self, of: &OfScope, scope: &Scope, known: Known, now_ms: UnixMs, found: &mut Vec<Found>) {
+    fn collect(
+        &self,
+        of: &OfScope,
+        scope: &Scope,
+        known: Known,
+        now_ms: UnixMs,
+        found: &mut Vec<Found>,
+    ) -> Result<(), Unreadable> {
         let Known { place: Place { segment, local }, mark } = known;
         let marks = self.marks(segment);
         for (reason, channel, cell) in of.iter() {
-            if !marks.cells(mark).contains(&cell) || !marks.in_force(local, cell, now_ms) {
+            if !marks.set(mark).contains(cell) || !marks.in_force(local, cell, now_ms) {
                 continue;
             }
-            let Some(origin) = self.cold[segment as usize].get(local, cell) else { continue };
+            let Some(origin) = self.cold[segment as usize].get(local, cell)? else { continue };
             let (effective_at_ms, expires_at_ms) = marks.times(local, cell);
             found.push(Found {
                 reason,
@@ -205,10 +235,11 @@ impl Index {
                 effective_at_ms,
                 expires_at_ms,
                 source: origin.source,
-                evidence: origin.evidence.into(),
+                evidence: origin.evidence,
                 recorded_at_ms: origin.recorded_at_ms,
             });
         }
+        Ok(())
     }
 
     /// Subjects that have a record, or had one until lately.
@@ -240,9 +271,11 @@ impl Index {
         }
     }
 
+    /// Whether it is `subject` that stands at `place`, for look-ups in doubt: two tags alike, once in 10¹¹. Who can't be read
+    /// is taken for the one that is looked for, and dropped.
     #[inline]
     pub(crate) fn is_at(&self, place: Place, subject: &Subject) -> bool {
-        self.cold[place.segment as usize].subject(place.local) == *subject
+        self.cold[place.segment as usize].subject(place.local).map_or(true, |known| known == *subject)
     }
 
     #[inline]
@@ -250,8 +283,18 @@ impl Index {
         self.dictionary.find(subject, |place| self.is_at(place, subject))
     }
 
-    fn find_surely(&self, subject: &Subject) -> Option<Known> {
-        self.dictionary.find_surely(subject, |place| self.is_at(place, subject))
+    fn find_surely(&self, subject: &Subject) -> Result<Option<Known>, Unreadable> {
+        let mut unreadable = None;
+        let known = self.dictionary.find_surely(subject, |Place { segment, local }| {
+            match self.cold[segment as usize].subject(local) {
+                Ok(known) => known == *subject,
+                Err(error) => {
+                    unreadable = Some(error);
+                    false
+                }
+            }
+        });
+        unreadable.map_or(Ok(known), Err)
     }
 
     #[inline]
@@ -264,12 +307,27 @@ impl Index {
         let position = usize::try_from(partition).ok().and_then(|p| self.position.get_mut(p));
         match position {
             Some(position) if *position <= offset => {
+                self.changes += 1;
                 self.gaps += u64::from(*position < offset);
                 *position = offset + 1;
                 true
             }
             Some(_) | None => false,
         }
+    }
+}
+
+/// What keeps a record from being applied.
+#[derive(Debug, Clone, Copy)]
+enum Obstacle {
+    /// No room in this segment.
+    Full(u32),
+    Unreadable(Unreadable),
+}
+
+impl From<Unreadable> for Obstacle {
+    fn from(error: Unreadable) -> Self {
+        Self::Unreadable(error)
     }
 }
 

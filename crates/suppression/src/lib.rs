@@ -14,7 +14,11 @@ mod marks;
 mod places;
 mod prefetch;
 mod selection;
+pub mod snapshot;
+mod stored;
 
+pub use growth::Prepared;
 pub use index::{Bytes, Found, Index};
 pub use places::Places;
 pub use selection::{Hit, Selection};
+pub use stored::Unreadable;

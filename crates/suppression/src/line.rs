@@ -102,10 +102,41 @@ impl Line {
         Some(way)
     }
 
+    /// As it stands in a snapshot: low parts, marks, high parts, `over`.
+    pub(crate) fn to_bytes(&self) -> [u8; LINE_BYTES] {
+        let mut bytes = [0; LINE_BYTES];
+        for way in 0..WAYS {
+            bytes[way * 4..][..4].copy_from_slice(&self.low[way].to_le_bytes());
+            bytes[WAYS * 4 + way * 2..][..2].copy_from_slice(&self.marks[way].to_le_bytes());
+        }
+        bytes[WAYS * 6..WAYS * 7].copy_from_slice(&self.high);
+        bytes[WAYS * 7] = self.over;
+        bytes
+    }
+
+    /// The reverse; `None` when an empty way comes before one that is taken.
+    pub(crate) fn from_bytes(bytes: &[u8; LINE_BYTES]) -> Option<Self> {
+        let line = Self {
+            low: std::array::from_fn(|way| bytes[way * 4..].first_chunk().map_or(0, |low| u32::from_le_bytes(*low))),
+            marks: std::array::from_fn(|way| {
+                bytes[WAYS * 4 + way * 2..].first_chunk().map_or(0, |mark| u16::from_le_bytes(*mark))
+            }),
+            high: std::array::from_fn(|way| bytes[WAYS * 6 + way]),
+            over: bytes[WAYS * 7],
+        };
+        // Of the empty ways all but the lowest must have no lower neighbour that is taken.
+        let empty = line.matching(Tag::EMPTY);
+        (empty == 0 || empty >> empty.trailing_zeros() == (1 << (WAYS as u32 - empty.trailing_zeros())) - 1)
+            .then_some(line)
+    }
+
     /// The ways that are taken.
     pub(crate) fn taken(&self) -> usize {
         (self.matching(Tag::EMPTY).trailing_zeros() as usize).min(WAYS)
     }
 }
 
-const _: () = assert!(size_of::<Line>() == 64, "a line of the dictionary is a line of the cache");
+/// Bytes of a line.
+pub(crate) const LINE_BYTES: usize = 64;
+
+const _: () = assert!(size_of::<Line>() == LINE_BYTES && WAYS * 7 + 1 == LINE_BYTES, "a line of the dictionary is a line of the cache");

@@ -82,8 +82,8 @@ impl<'i> Selection<'i> {
     pub fn reason(&self, hit: Hit, now_ms: UnixMs) -> Option<Reason> {
         let Known { place, mark } = hit.0;
         let marks = self.index.marks(place.segment);
-        let known = marks.cells(mark);
-        let in_force = |cell: Cell| known.contains(&cell) && marks.in_force(place.local, cell, now_ms);
+        let known = marks.set(mark);
+        let in_force = |cell: Cell| known.contains(cell) && marks.in_force(place.local, cell, now_ms);
         self.cells.iter().find(|(_, cell)| in_force(*cell)).map(|(reason, _)| *reason)
     }
 }

@@ -38,7 +38,7 @@ fn g3_two_hundred_thousand_are_told_apart() {
             evidence: "".into(),
             scheme: 1,
         };
-        index.apply(0, n as i64, 0, &record);
+        index.apply(0, n as i64, 0, &record).unwrap();
     }
     assert_eq!((index.subjects(), index.records()), (PEOPLE as usize, PEOPLE as usize));
     let everyone: Vec<Subject> = (0..2 * PEOPLE).map(subject).collect();

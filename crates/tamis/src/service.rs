@@ -237,7 +237,9 @@ impl Service {
             let answer = self.done("/v1/suppressions/lookup", &body)?;
             for told in answer["results"][0]["records"].as_array().into_iter().flatten() {
                 if let Some((record, recorded_at_ms)) = record_of(told, subject, job) {
-                    index.apply(0, offset, recorded_at_ms, &record);
+                    index
+                        .apply(0, offset, recorded_at_ms, &record)
+                        .or_exit(ExitCode::Failed, "note what the running service tells")?;
                 }
             }
         }

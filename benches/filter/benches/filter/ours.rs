@@ -61,7 +61,7 @@ fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> Built {
         for (tenant, subject) in some {
             let record = &mut records[(tenant % tenants) as usize];
             record.subject = subject;
-            index.apply(0, offset, 1_764_000_000_000, record);
+            index.apply(0, offset, 1_764_000_000_000, record).expect("all is in memory");
             offset += 1;
         }
         if first % STEP == 0 {

@@ -9,7 +9,7 @@ use tamis_wire::record::{Record, Scope, State};
 
 use super::*;
 
-const PEOPLE: u16 = 600;
+pub(crate) const PEOPLE: u16 = 600;
 const TENANTS: [&str; 3] = ["a", "b", "c"];
 /// Lists that one person goes through two by two; few under Miri, which takes hours for all.
 const LISTS: usize = if cfg!(miri) { 60 } else { 380 };
@@ -19,7 +19,7 @@ const REASONS: [RecordReason; 2] = [RecordReason::Blocked, RecordReason::Unsubsc
 
 /// As a pseudo-random function would, but that each person whose number is divisible by 10 has a like: the next one, with
 /// the same segment, line and tag.
-fn subject(n: u16) -> Subject {
+pub(crate) fn subject(n: u16) -> Subject {
     let (pair, low) = if n % 10 == 1 { (n - 1, 1) } else { (n, 0) };
     let word = |n: u64| {
         (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9)
@@ -37,19 +37,25 @@ fn like(n: u16) -> Option<u16> {
 }
 
 /// Person, tenant, reason.
-type Key = (u16, usize, usize);
+pub(crate) type Key = (u16, usize, usize);
 
 #[derive(Debug, Clone)]
-struct Event {
-    key: Key,
-    lifted: bool,
-    times: (UnixMs, UnixMs),
-    evidence: u8,
-    recorded_at_ms: UnixMs,
+pub(crate) struct Event {
+    pub(crate) key: Key,
+    pub(crate) lifted: bool,
+    pub(crate) times: (UnixMs, UnixMs),
+    pub(crate) evidence: u8,
+    pub(crate) recorded_at_ms: UnixMs,
+}
+
+impl Event {
+    pub(crate) fn plain(key: Key) -> Self {
+        Self { key, lifted: false, times: (0, 0), evidence: 1, recorded_at_ms: 0 }
+    }
 }
 
 prop_compose! {
-    fn event()(
+    pub(crate) fn event()(
         who in 0..PEOPLE, tenant in 0..TENANTS.len(), reason in 0..REASONS.len(), lifted in prop::bool::weighted(0.3),
         timed in prop::bool::weighted(0.2), effective in 0i64..4, expires in 0i64..6, evidence: u8, clock in 0i64..1_000,
     ) -> Event {
@@ -64,7 +70,7 @@ fn evidence(n: u8) -> String {
     "e".repeat(usize::from(n % 4)) + if n.is_multiple_of(4) { "" } else { "-id" }
 }
 
-fn record(event: &Event) -> Record {
+pub(crate) fn record(event: &Event) -> Record {
     let (who, tenant, reason) = event.key;
     Record {
         subject: subject(who),
@@ -85,7 +91,7 @@ fn counts(event: &Event, now: UnixMs) -> bool {
     event.times.0 <= now && (event.times.1 == 0 || event.times.1 > now)
 }
 
-fn check(index: &Index, model: &BTreeMap<Key, Event>, now: UnixMs) -> Result<(), TestCaseError> {
+pub(crate) fn check(index: &Index, model: &BTreeMap<Key, Event>, now: UnixMs) -> Result<(), TestCaseError> {
     prop_assert_eq!(index.records(), model.len());
     let everyone: Vec<Subject> = (0..PEOPLE).map(subject).collect();
     for (tenant, name) in TENANTS.iter().enumerate() {
@@ -102,7 +108,7 @@ fn check(index: &Index, model: &BTreeMap<Key, Event>, now: UnixMs) -> Result<(),
             // Somebody of whom nothing is known is taken for the like, if there is one: 2^-40 for a real subject.
             let mistaken = records(who).next().is_none() && like(who).is_some();
             prop_assert!(mistaken || alone == expected, "person {}: {:?}, not {:?}", who, alone, expected);
-            let found = index.in_force(name, &subject(who), now);
+            let found = index.in_force(name, &subject(who), now).unwrap();
             prop_assert_eq!(found.len(), in_force.len());
             for (found, ((.., reason), event)) in found.iter().zip(in_force) {
                 prop_assert_eq!(found.reason, REASONS[*reason]);
@@ -130,7 +136,7 @@ proptest! {
         let mut index = Index::new(1);
         let mut model = BTreeMap::new();
         for (offset, event) in (0i64..).zip(&events) {
-            index.apply(0, offset, event.recorded_at_ms, &record(event));
+            index.apply(0, offset, event.recorded_at_ms, &record(event)).unwrap();
             if event.lifted {
                 model.remove(&event.key);
             } else {
@@ -150,7 +156,7 @@ fn enforce(index: &mut Index, who: u16, list: Option<usize>, state: State) {
     let key = (who, 0, 0);
     let event = Event { key, lifted: state == State::Lifted, times: (0, 0), evidence: 1, recorded_at_ms: 7 };
     let offset = index.position()[0];
-    index.apply(0, offset, 7, &Record { scope, ..record(&event) });
+    index.apply(0, offset, 7, &Record { scope, ..record(&event) }).unwrap();
 }
 
 /// Guarantees that the tests above do meet growth: segments are split, and their numbers of subjects add up.
@@ -190,7 +196,7 @@ fn a_person_may_go_through_any_number_of_lists() {
             enforce(&mut index, 5, Some(second), State::Lifted);
             sets += 1;
         }
-        let found = index.in_force("a", &subject(5), 1);
+        let found = index.in_force("a", &subject(5), 1).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].scope.names().1, first.to_string());
         enforce(&mut index, 5, Some(first), State::Lifted);

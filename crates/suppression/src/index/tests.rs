@@ -82,7 +82,7 @@ proptest! {
             let mut offsets = [0i64; 3];
             for Event { record, partition } in &events {
                 let offset = &mut offsets[*partition as usize];
-                index.apply(*partition, *offset, 7, record);
+                index.apply(*partition, *offset, 7, record).unwrap();
                 *offset += 2; // the log has gaps
             }
             let expected: Vec<i64> = offsets.iter().map(|next| (next - 1).max(0)).collect();
@@ -101,7 +101,7 @@ proptest! {
                 .filter(|((scope, who, c, _), record)| *who == n && applies(scope) && c.is_none_or(|c| c == channel) && in_force(record, now))
                 .filter_map(|((.., reason), _)| reason.drops()).filter(|r| r.drops(purpose)).min();
             prop_assert_eq!(selection.hit(&subject(n)).and_then(|hit| selection.reason(hit, now)), expected);
-            let found = index.in_force(&tenant, &subject(n), now);
+            let found = index.in_force(&tenant, &subject(n), now).unwrap();
             let in_reach = |scope: &Scope| matches!(scope, Scope::Platform) || scope.names().0 == tenant;
             let expected = model.iter().filter(|((scope, who, ..), record)| *who == n && in_reach(scope) && in_force(record, now)).count();
             prop_assert_eq!(found.len(), expected);

@@ -114,7 +114,8 @@ fn explain(index: &Index, subjects: &Subjects, job: &SendJob, now_ms: UnixMs) ->
     }
     let mut records = Vec::new();
     for (subject, by_contact) in subjects_of(subjects, job) {
-        for found in index.in_force(&job.tenant, &subject, now_ms) {
+        let found = index.in_force(&job.tenant, &subject, now_ms);
+        for found in found.or_exit(ExitCode::Unreachable, "look up records")? {
             records.push(record_json(&Cause { found, by_contact }, job, reason, now_ms));
         }
     }

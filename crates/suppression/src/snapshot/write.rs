@@ -1,0 +1,116 @@
+//! Writing a snapshot while the index is in use.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use tamis_campaign::UnixMs;
+
+use super::folder::{Folder, Unfinished};
+use super::format::{Row, Table, head, tail, write_segment};
+use super::{About, Error, Shared, Stamp};
+use crate::cold::Cold;
+use crate::dictionary::Segment;
+use crate::growth::only_live;
+use crate::index::Index;
+use crate::marks::Marks;
+use crate::stored::Unreadable;
+
+/// A segment as it is at one moment.
+struct Copied {
+    depth: u8,
+    segment: Segment,
+    marks: Marks,
+    cold: Cold,
+}
+
+/// Takes a snapshot of `index`, with what the log says up to now. Returns its number.
+///
+/// The index rests on it afterwards: of what look-ups don't need, it keeps in memory only what changes from now on.
+///
+/// # Errors
+/// When the folder can't be written, or the snapshot that the index rests on can't be read. The index is as it was.
+pub fn write(
+    folder: &Folder,
+    stamp: Stamp,
+    taken_at_ms: UnixMs,
+    index: &impl Shared,
+) -> Result<(u64, About), Error> {
+    let written = write_all(folder, stamp, taken_at_ms, index);
+    if written.is_err() {
+        index.with(|index| index.cold.iter_mut().for_each(Cold::forget_copy));
+    }
+    written
+}
+
+fn write_all(
+    folder: &Folder,
+    stamp: Stamp,
+    taken_at_ms: UnixMs,
+    index: &impl Shared,
+) -> Result<(u64, About), Error> {
+    let new = folder.begin()?;
+    let position = index.with(|index| index.position.clone());
+    let mut about = About { stamp, position, taken_at_ms, subjects: 0, records: 0 };
+    let segments = write_segments(&new, index, &mut about)?;
+    let cells = index.with(|index| index.cells.rows());
+    let table = Table { about, cells, segments };
+    let at = table.segments.last().and_then(Row::end).unwrap_or_default();
+    let text = serde_json::to_vec(&table).map_err(|error| new.failed("write")(error.into()))?;
+    let mut file = new.file();
+    file.write_all(&text).and_then(|()| file.write_all(&tail(at, &text))).map_err(new.failed("write"))?;
+    let (number, file) = new.finish()?;
+    rest_on(index, &table.segments, &Arc::new(file))?;
+    Ok((number, table.about))
+}
+
+/// Segment after segment, in the order of their subjects, whatever is split meanwhile.
+fn write_segments(new: &Unfinished, index: &impl Shared, about: &mut About) -> Result<Vec<Row>, Error> {
+    let mut file = new.file();
+    file.write_all(&head()).map_err(new.failed("write"))?;
+    let mut at = head().len() as u64;
+    let mut rows = Vec::new();
+    let mut bytes = Vec::new();
+    let mut next = Some(0);
+    while let Some(prefix) = next {
+        let Copied { depth, segment, marks, cold } = index.with(|index| copy(index, prefix));
+        about.subjects += segment.used() as u64;
+        about.records += marks.records(&segment) as u64;
+        let cold = only_live(&segment, &*cold.whole()?)?;
+        let row = write_segment(&mut bytes, at, depth, &segment, &marks, &cold);
+        file.write_all(&bytes).map_err(new.failed("write"))?;
+        at += bytes.len() as u64;
+        rows.push(row);
+        next = after(prefix, depth);
+    }
+    Ok(rows)
+}
+
+/// The first subject's bits after those of a segment; `None` after the last.
+fn after(prefix: u32, depth: u8) -> Option<u32> {
+    u32::try_from(u64::from(prefix) + (1 << (32 - u32::from(depth)))).ok()
+}
+
+fn copy(index: &mut Index, prefix: u32) -> Copied {
+    let (number, depth) = index.dictionary.at(prefix);
+    let at = number as usize;
+    Copied {
+        depth,
+        segment: index.dictionary.segment(number).clone(),
+        marks: index.marks[at].clone(),
+        cold: index.cold[at].copy(),
+    }
+}
+
+fn rest_on(index: &impl Shared, rows: &[Row], file: &Arc<File>) -> Result<(), Unreadable> {
+    let mut prefix = 0;
+    for row in rows {
+        index.with(|index| {
+            let (number, depth) = index.dictionary.at(prefix);
+            if depth == row.depth { index.cold[number as usize].rest_on(row.stored(file.clone())) } else { Ok(()) }
+        })?;
+        let Some(next) = after(prefix, row.depth) else { break };
+        prefix = next;
+    }
+    Ok(())
+}
