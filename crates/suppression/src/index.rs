@@ -1,5 +1,7 @@
 //! The index: which subjects are known, the cells that each has a record in, and how far the log has been followed.
 
+use std::sync::Arc;
+
 use tamis_campaign::{Channel, Purpose, RecordReason, Source, UnixMs};
 use tamis_subject::Subject;
 use tamis_wire::record::{Record, Scope, State};
@@ -27,8 +29,19 @@ pub struct Index {
     pub(crate) renewals: u64,
     /// How often anything was changed, so that what was prepared for another state is not taken.
     pub(crate) changes: u64,
+    life: Life,
     /// The latest moment that the log has told, Unix ms: what expired long before is over for good.
     pub(crate) latest_ms: UnixMs,
+}
+
+/// One index, from when it was made on: tells it from another that takes its place.
+#[derive(Debug, Clone)]
+pub struct Life(Arc<()>);
+
+impl PartialEq for Life {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// How much memory an index takes, by what it is for.
@@ -87,8 +100,15 @@ impl Index {
             cold: vec![Cold::new(places, 0)],
             renewals: 0,
             changes: 0,
+            life: Life(Arc::default()),
             latest_ms: 0,
         }
+    }
+
+    /// Which index it is.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        self.life.clone()
     }
 
     /// The next offset to apply of each partition.

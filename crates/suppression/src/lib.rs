@@ -1,6 +1,6 @@
 //! Records of opt-outs, applied in order to an index that answers: why must this subject not be written to?
 //!
-//! Pure: no clock, no log, no threads. The shape follows from measurements (`benches/results`). A dictionary of cache lines
+//! Pure but for [`snapshot`], which has files: no clock, no log. The shape follows from measurements (`benches/results`). A dictionary of cache lines
 //! holds forty bits of each subject and, beside them, a number of sixteen bits for the set of (scope, channel, reason) that
 //! it has records in. Most recipients are in no list, and one miss in the dictionary settles them.
 
@@ -18,7 +18,7 @@ pub mod snapshot;
 mod stored;
 
 pub use growth::Prepared;
-pub use index::{Bytes, Found, Index};
+pub use index::{Bytes, Found, Index, Life};
 pub use places::Places;
 pub use selection::{Hit, Selection};
 pub use stored::Unreadable;

@@ -26,7 +26,7 @@ pub use read::{about, check, load};
 pub use tally::Tally;
 pub use write::write;
 
-use crate::index::Index;
+use crate::index::{Index, Life};
 use crate::stored::Unreadable;
 
 /// What a snapshot is of: it is good for this log, under this key, and for no other.
@@ -51,10 +51,26 @@ pub struct About {
     pub position: Vec<i64>,
     /// When it was begun, Unix ms.
     pub taken_at_ms: UnixMs,
+    /// The newest scheme that the log had told of.
+    pub told_scheme: u32,
     /// Subjects in it.
     pub subjects: u64,
     /// Records in it.
     pub records: u64,
+}
+
+/// What a snapshot is to be of.
+pub struct Order<'a> {
+    /// Of which log and key.
+    pub stamp: Stamp,
+    /// The newest scheme that the log had told of.
+    pub told_scheme: u32,
+    /// Now, Unix ms.
+    pub taken_at_ms: UnixMs,
+    /// Of which index: nothing is written when another one has taken its place ([`Index::life`]).
+    pub of: Life,
+    /// Asked before each segment.
+    pub go_on: &'a dyn Fn() -> bool,
 }
 
 /// An index that others use meanwhile. Each step is theirs to wait for, so each is short: one segment is copied in it.
@@ -128,6 +144,12 @@ pub enum Error {
     /// The snapshot that the index rests on can't be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    /// Another index took its place meanwhile.
+    #[error("the filter was replaced meanwhile: the next one is of the new one")]
+    Replaced,
+    /// It was not to go on.
+    #[error("there was no time for it")]
+    GivenUp,
 }
 
 impl Error {

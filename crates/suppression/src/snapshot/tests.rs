@@ -51,6 +51,11 @@ fn stamp() -> Stamp {
     Stamp { cluster: "c".to_owned(), topic: "t".to_owned(), scheme: 1, key_check: [7; 16] }
 }
 
+fn save(folder: &Folder, taken_at_ms: UnixMs, busy: &Busy) -> Result<(u64, About), Error> {
+    let of = busy.index.borrow().life();
+    write(folder, Order { stamp: stamp(), told_scheme: 1, taken_at_ms, of, go_on: &|| true }, busy)
+}
+
 fn some(who: std::ops::Range<u16>) -> Vec<Event> {
     let event = |n: u16| Event::plain((n % PEOPLE, usize::from(n % 3), 0));
     who.map(event).collect()
@@ -62,7 +67,7 @@ fn written() -> (tempfile::TempDir, Folder, PathBuf) {
     let folder = Folder::at(home.path());
     let (mut index, mut model) = (Index::new(1), BTreeMap::new());
     apply(&mut index, &mut model, &some(0..PEOPLE));
-    let (number, _) = write(&folder, stamp(), 1, &Busy::new(index, model, vec![])).unwrap();
+    let (number, _) = save(&folder, 1, &Busy::new(index, model, vec![])).unwrap();
     let file = folder.file(number);
     (home, folder, file)
 }
@@ -87,7 +92,7 @@ proptest! {
         let mut log = before.clone();
         for during in [during, again] {
             let busy = Busy::new(index, model, during.clone());
-            let (number, about) = write(&folder, stamp(), 5, &busy).unwrap();
+            let (number, about) = save(&folder, 5, &busy).unwrap();
             let Busy { index: same, model: now_in, coming } = busy;
             (index, model) = (same.into_inner(), now_in.into_inner());
             log.extend(during[..during.len() - coming.borrow().len()].iter().cloned());
@@ -148,7 +153,7 @@ fn a_torn_snapshot_is_refused() {
 /// Fails when: any of them is not compared.
 #[test]
 fn a_snapshot_of_something_else_is_refused() {
-    let about = About { stamp: stamp(), position: vec![3, 4], taken_at_ms: 1_000, subjects: 0, records: 0 };
+    let about = About { stamp: stamp(), position: vec![3, 4], taken_at_ms: 1_000, told_scheme: 1, subjects: 0, records: 0 };
     let why = |stamp: &Stamp, partitions, now_ms, kept_ms| {
         about.fits(stamp, partitions, now_ms, kept_ms).map_err(|refused| refused.to_string())
     };
@@ -179,7 +184,7 @@ fn snapshots_are_numbered_and_a_few_are_kept() {
     for _ in 0..4 {
         let newest = folder.numbers().unwrap()[0];
         let (index, _) = load(&folder.file(newest)).unwrap();
-        write(&folder, stamp(), 1, &Busy::new(index, BTreeMap::new(), vec![])).unwrap();
+        save(&folder, 1, &Busy::new(index, BTreeMap::new(), vec![])).unwrap();
     }
     assert_eq!(folder.numbers().unwrap(), [5, 4, 3]);
     assert!(!home.path().join("filter-000000000009.unfinished").exists());
@@ -199,7 +204,7 @@ fn cold_parts_stay_in_the_file() {
     apply(&mut index, &mut model, &some(0..PEOPLE));
     let before = index.bytes_apart();
     let busy = Busy::new(index, model, some(0..3));
-    write(&Folder::at(home.path()), stamp(), 1, &busy).unwrap();
+    save(&Folder::at(home.path()), 1, &busy).unwrap();
     let mut index = busy.index.into_inner();
     let after = index.bytes_apart();
     assert!(after.cold * 2 < before.cold, "{} bytes, were {}", after.cold, before.cold);
@@ -246,4 +251,25 @@ fn what_is_over_for_good_is_forgotten() {
     model.retain(|_, event| event.times.1 != 1_000);
     assert_eq!(index.records(), model.len());
     answers_as(&index, &model, 2 * DAY_MS + 5).unwrap();
+}
+
+/// Guarantees that what was begun under one key is never finished with another index, and that time is kept.
+/// Fails when: the index is not looked at between two segments.
+#[test]
+#[cfg_attr(miri, ignore = "files")]
+fn a_snapshot_of_an_index_that_was_replaced_is_given_up() {
+    let (home, folder, _) = written();
+    let busy = Busy::new(Index::new(1), BTreeMap::new(), some(0..PEOPLE));
+    let ordered = |go_on: &dyn Fn() -> bool| {
+        let of = busy.index.borrow().life();
+        write(&folder, Order { stamp: stamp(), told_scheme: 1, taken_at_ms: 1, of, go_on }, &busy)
+    };
+    let replaced = ordered(&|| {
+        *busy.index.borrow_mut() = Index::new(1);
+        true
+    });
+    assert!(matches!(replaced, Err(Error::Replaced)), "{replaced:?}");
+    assert!(matches!(ordered(&|| false), Err(Error::GivenUp)));
+    assert_eq!(folder.numbers().unwrap(), [1]);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "the snapshot and the lock");
 }

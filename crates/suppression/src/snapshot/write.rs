@@ -4,17 +4,14 @@ use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use tamis_campaign::UnixMs;
-
 use super::folder::{Folder, Unfinished};
 use super::format::{Row, Table, head, tail, write_segment};
-use super::{About, Error, Shared, Stamp};
+use super::{About, Error, Order, Shared};
 use crate::cold::Cold;
 use crate::dictionary::Segment;
 use crate::growth::only_live;
-use crate::index::Index;
+use crate::index::{Index, Life};
 use crate::marks::Marks;
-use crate::stored::Unreadable;
 
 /// A segment as it is at one moment.
 struct Copied {
@@ -29,31 +26,40 @@ struct Copied {
 /// The index rests on it afterwards: of what look-ups don't need, it keeps in memory only what changes from now on.
 ///
 /// # Errors
-/// When the folder can't be written, or the snapshot that the index rests on can't be read. The index is as it was.
-pub fn write(
-    folder: &Folder,
-    stamp: Stamp,
-    taken_at_ms: UnixMs,
-    index: &impl Shared,
-) -> Result<(u64, About), Error> {
-    let written = write_all(folder, stamp, taken_at_ms, index);
+/// When the folder can't be written, the snapshot that the index rests on can't be read, or the order says so. The index is
+/// as it was.
+pub fn write(folder: &Folder, order: Order<'_>, index: &impl Shared) -> Result<(u64, About), Error> {
+    let source = Source { of: order.of.clone(), index };
+    let written = write_all(folder, order, &source);
     if written.is_err() {
         index.with(|index| index.cold.iter_mut().for_each(Cold::forget_copy));
     }
     written
 }
 
+/// The index that was asked for, for as long as it is in its place.
+struct Source<'a, S> {
+    of: Life,
+    index: &'a S,
+}
+
+impl<S: Shared> Source<'_, S> {
+    fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> Result<R, Error> {
+        self.index.with(|index| if index.life() == self.of { Ok(step(index)) } else { Err(Error::Replaced) })
+    }
+}
+
 fn write_all(
     folder: &Folder,
-    stamp: Stamp,
-    taken_at_ms: UnixMs,
-    index: &impl Shared,
+    order: Order<'_>,
+    index: &Source<'_, impl Shared>,
 ) -> Result<(u64, About), Error> {
     let new = folder.begin()?;
-    let position = index.with(|index| index.position.clone());
-    let mut about = About { stamp, position, taken_at_ms, subjects: 0, records: 0 };
-    let segments = write_segments(&new, index, &mut about)?;
-    let cells = index.with(|index| index.cells.rows());
+    let Order { stamp, told_scheme, taken_at_ms, go_on, .. } = order;
+    let position = index.with(|index| index.position.clone())?;
+    let mut about = About { stamp, position, taken_at_ms, told_scheme, subjects: 0, records: 0 };
+    let segments = write_segments(&new, index, go_on, &mut about)?;
+    let cells = index.with(|index| index.cells.rows())?;
     let table = Table { about, cells, segments };
     let at = table.segments.last().and_then(Row::end).unwrap_or_default();
     let text = serde_json::to_vec(&table).map_err(|error| new.failed("write")(error.into()))?;
@@ -65,7 +71,12 @@ fn write_all(
 }
 
 /// Segment after segment, in the order of their subjects, whatever is split meanwhile.
-fn write_segments(new: &Unfinished, index: &impl Shared, about: &mut About) -> Result<Vec<Row>, Error> {
+fn write_segments(
+    new: &Unfinished,
+    index: &Source<'_, impl Shared>,
+    go_on: &dyn Fn() -> bool,
+    about: &mut About,
+) -> Result<Vec<Row>, Error> {
     let mut file = new.file();
     file.write_all(&head()).map_err(new.failed("write"))?;
     let mut at = head().len() as u64;
@@ -73,7 +84,10 @@ fn write_segments(new: &Unfinished, index: &impl Shared, about: &mut About) -> R
     let mut bytes = Vec::new();
     let mut next = Some(0);
     while let Some(prefix) = next {
-        let Copied { depth, segment, marks, cold } = index.with(|index| copy(index, prefix));
+        if !go_on() {
+            return Err(Error::GivenUp);
+        }
+        let Copied { depth, segment, marks, cold } = index.with(|index| copy(index, prefix))?;
         about.subjects += segment.used() as u64;
         about.records += marks.records(&segment) as u64;
         let cold = only_live(&segment, &*cold.whole()?)?;
@@ -102,13 +116,13 @@ fn copy(index: &mut Index, prefix: u32) -> Copied {
     }
 }
 
-fn rest_on(index: &impl Shared, rows: &[Row], file: &Arc<File>) -> Result<(), Unreadable> {
+fn rest_on(index: &Source<'_, impl Shared>, rows: &[Row], file: &Arc<File>) -> Result<(), Error> {
     let mut prefix = 0;
     for row in rows {
         index.with(|index| {
             let (number, depth) = index.dictionary.at(prefix);
             if depth == row.depth { index.cold[number as usize].rest_on(row.stored(file.clone())) } else { Ok(()) }
-        })?;
+        })??;
         let Some(next) = after(prefix, row.depth) else { break };
         prefix = next;
     }
