@@ -20,6 +20,8 @@ mod ours;
 mod redis;
 #[path = "filter/rivals.rs"]
 mod rivals;
+#[path = "filter/snapshots.rs"]
+mod snapshots;
 
 use std::process::Command;
 
@@ -29,7 +31,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Name, most millions it is run with and why no more, and what measures it.
 type Contestant = (&'static str, u64, &'static str, fn(u64));
 
-const CONTESTANTS: [Contestant; 11] = [
+const CONTESTANTS: [Contestant; 12] = [
     ("goals, 1 tenant", 100, "", ours::one_tenant),
     ("goals, 1,000 tenants", 100, "", ours::tenants),
     ("goals, 5 channels", 10, "measured to 10 M only", ours::channels),
@@ -39,6 +41,7 @@ const CONTESTANTS: [Contestant; 11] = [
         "300 M records do not fit this machine's memory with their origins",
         ours::three_each,
     ),
+    ("goals, snapshot", 100, "", snapshots::snapshot),
     ("tamis", 100, "", ours::against_rivals),
     ("hashbrown set of u128", 100, "", rivals::hash_set),
     ("sorted Vec<u128>", 100, "", rivals::sorted),

@@ -198,4 +198,6 @@ impl About {
 }
 
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod tests;

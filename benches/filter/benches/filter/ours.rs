@@ -12,14 +12,18 @@ use crate::measure::{ABSENT, SAMPLE, fastest, print_row, rss, sample, subject};
 /// Recipients of a job: what is looked up at once.
 const JOB: usize = 1_000;
 /// What the line applies in one step, under the filter's lock.
-const STEP: u64 = 4_096;
+const STEP: usize = 4_096;
 /// What is foreseen at once, as the line does.
 const NEAR: usize = 64;
 /// Look-ups of absent subjects whose false matches are counted.
 const FALSE_OF: u64 = 1_000_000_000;
 
-struct Built {
-    index: Index,
+/// When the log took the records, Unix ms.
+pub(crate) const NOW_MS: i64 = 1_764_000_000_000;
+
+pub(crate) struct Built {
+    pub(crate) index: Index,
+    pub(crate) records: Vec<Record>,
     took: Duration,
     worst_step: Duration,
     rss: u64,
@@ -30,7 +34,7 @@ fn tenant(n: u64) -> String {
 }
 
 /// An index of `entries` subjects, `each` records each, over `tenants` tenants and `channels` channels, taking turns.
-fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> Built {
+pub(crate) fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> Built {
     let before = rss();
     let mut records: Vec<Record> = (0..tenants)
         .map(|n| Record {
@@ -50,31 +54,34 @@ fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> Built {
     let mut index = Index::new(1);
     let (mut worst_step, mut offset) = (Duration::ZERO, 0);
     let begun = Instant::now();
-    let mut step = begun;
-    for first in (0..entries * each).step_by(NEAR) {
-        let some: [(u64, Subject); NEAR] = std::array::from_fn(|n| {
-            // A subject's further records are of other tenants, so that sets of many kinds come about.
-            let (who, round) = ((first + n as u64) % entries, (first + n as u64) / entries);
-            (who + round * (1 + who / tenants * 7 % (tenants / each).max(1)), subject(who))
-        });
-        index.foresee(some.iter().map(|(_, subject)| subject));
-        for (tenant, subject) in some {
-            let record = &mut records[(tenant % tenants) as usize];
-            record.subject = subject;
-            index.apply(0, offset, 1_764_000_000_000, record).expect("all is in memory");
-            offset += 1;
+    for first in (0..entries * each).step_by(STEP) {
+        let some: Vec<(u64, Subject)> = (first..(first + STEP as u64).min(entries * each))
+            .map(|n| {
+                // A subject's further records are of other tenants, so that sets of many kinds come about.
+                let (who, round) = (n % entries, n / entries);
+                (who + round * (1 + who / tenants * 7 % (tenants / each).max(1)), subject(who))
+            })
+            .collect();
+        let prepared = index.prepare(some.iter().map(|(_, subject)| subject)).expect("all is in memory");
+        // From here on readers wait.
+        let step = Instant::now();
+        index.accept(prepared);
+        for near in some.chunks(NEAR) {
+            index.foresee(near.iter().map(|(_, subject)| subject));
+            for (tenant, subject) in near {
+                let record = &mut records[(tenant % tenants) as usize];
+                record.subject = *subject;
+                index.apply(0, offset, NOW_MS, record).expect("all is in memory");
+                offset += 1;
+            }
         }
-        if first % STEP == 0 {
-            let now = Instant::now();
-            worst_step = worst_step.max(now - step);
-            step = now;
-        }
+        worst_step = worst_step.max(step.elapsed());
     }
     let took = begun.elapsed();
-    Built { index, took, worst_step, rss: rss().saturating_sub(before) }
+    Built { index, records, took, worst_step, rss: rss().saturating_sub(before) }
 }
 
-fn look(selection: &Selection<'_>, sample: &[Subject]) -> usize {
+pub(crate) fn look(selection: &Selection<'_>, sample: &[Subject]) -> usize {
     let mut found = 0;
     for job in sample.chunks(JOB) {
         selection.hits(job, |_, _| found += 1);
@@ -92,7 +99,7 @@ fn judge(selection: &Selection<'_>, sample: &[Subject]) -> usize {
     dropped
 }
 
-fn select(index: &Index) -> Selection<'_> {
+pub(crate) fn select(index: &Index) -> Selection<'_> {
     index.select(&tenant(0), "", Channel::Sms, Purpose::Marketing)
 }
 
@@ -131,7 +138,7 @@ fn goals(entries: u64, tenants: u64, channels: usize, each: u64) {
     let millions = entries / 1_000_000;
     let say = |what: &str, figure: String| println!("| {what} | {millions} M | {figure} |");
     {
-        let Built { index, took, worst_step, rss } = build(entries, tenants, channels, each);
+        let Built { index, took, worst_step, rss, .. } = build(entries, tenants, channels, each);
         let name =
             |what: &str| format!("{what}; {tenants} tenants, {channels} channels, {each} records each");
         let records = (entries * each) as f64;
@@ -143,7 +150,7 @@ fn goals(entries: u64, tenants: u64, channels: usize, each: u64) {
         let worst = worst_step.as_secs_f64() * 1e3;
         say(
             &name("applied on one core"),
-            format!("{rate:.2} M records/s, worst step of {STEP} {worst:.1} ms"),
+            format!("{rate:.2} M records/s, readers wait {worst:.1} ms for a step of {STEP} at worst"),
         );
         let selection = select(&index);
         let (present, absent) = (sample(entries, true, subject), sample(entries, false, subject));

@@ -1,0 +1,105 @@
+//! Snapshots: written while look-ups go on, and loaded.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+use tamis_suppression::Index;
+use tamis_suppression::snapshot::{self, Folder, Order, Shared, Stamp};
+
+use crate::measure::{rss, sample, subject};
+use crate::ours::{Built, NOW_MS, build, look, select};
+
+/// Records that the log has after the snapshot.
+const TAIL: u64 = 1_000_000;
+/// Records that are applied in one step, as the line does.
+const STEP: usize = 4_096;
+/// Recipients of a job.
+const JOB: usize = 1_000;
+
+struct Locked(RwLock<Index>);
+
+impl Shared for Locked {
+    fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
+        step(&mut self.0.write())
+    }
+}
+
+/// The snapshot of an index of `entries` subjects over 1,000 tenants.
+pub(crate) fn snapshot(entries: u64) {
+    let say = |what: &str, figure: String| println!("| snapshot: {what} | {} M | {figure} |", entries / 1_000_000);
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = Folder::at(home.path());
+    let Built { index, mut records, .. } = build(entries, 1_000, 1, 1);
+    let cold_before = index.bytes_apart().cold;
+    let of = index.life();
+    let shared = Locked(RwLock::new(index));
+    let done = AtomicBool::new(false);
+    let (seconds, (worst, rounds)) = thread::scope(|scope| {
+        let reader = scope.spawn(|| stalls(&shared, &done));
+        thread::sleep(Duration::from_millis(200));
+        let stamp = Stamp { cluster: "c".to_owned(), topic: "t".to_owned(), scheme: 1, key_check: [0; 16] };
+        let order = Order { stamp, told_scheme: 1, taken_at_ms: NOW_MS, of, go_on: &|| true };
+        let begun = Instant::now();
+        snapshot::write(&folder, order, &shared).expect("it is written");
+        let seconds = begun.elapsed().as_secs_f64();
+        done.store(true, Ordering::Relaxed);
+        (seconds, reader.join().expect("look-ups"))
+    });
+    let path = folder.file(1);
+    let bytes = fs::metadata(&path).expect("the snapshot").len() as f64;
+    say("written while jobs are looked up", format!("{seconds:.1} s, {:.0} MB, {:.1} bytes a record", bytes / 1e6, bytes / entries as f64));
+    say("worst wait for a view meanwhile", format!("{:.2} ms, of {rounds} jobs of {JOB}", worst.as_secs_f64() * 1e3));
+    let cold_after = shared.0.read().bytes_apart().cold;
+    say("what look-ups don't need, in memory", format!("{:.2} bytes a record, before {:.2}", cold_after as f64 / entries as f64, cold_before as f64 / entries as f64));
+    drop(shared);
+
+    let before = rss();
+    let begun = Instant::now();
+    let (mut index, about) = snapshot::load(&path).expect("it is loaded");
+    let loaded = begun.elapsed().as_secs_f64();
+    assert_eq!(about.records, entries);
+    let resident = (rss().saturating_sub(before)) as f64 / entries as f64;
+    say("loaded, out of the page cache", format!("{loaded:.2} s, {resident:.2} bytes a record (RSS)"));
+    let begun = Instant::now();
+    let mut offset = index.position()[0];
+    for first in (0..TAIL).step_by(STEP) {
+        // Nine of ten are new, one is known.
+        let who = |n: u64| if n % 10 == 0 { n * 97 % entries } else { entries + n };
+        let some: Vec<_> = (first..(first + STEP as u64).min(TAIL)).map(|n| subject(who(n))).collect();
+        let prepared = index.prepare(some.iter()).expect("the snapshot is there");
+        index.accept(prepared);
+        index.foresee(some.iter());
+        for subject in some {
+            let record = &mut records[(offset % 1_000) as usize];
+            record.subject = subject;
+            index.apply(0, offset, NOW_MS, record).expect("the snapshot is there");
+            offset += 1;
+        }
+    }
+    let tail = begun.elapsed().as_secs_f64();
+    say("a tail of 1 M records after it", format!("{tail:.2} s; {:.2} s from the start", loaded + tail));
+    let wrong = look(&select(&index), &sample(entries, false, subject));
+    assert_eq!(wrong, 0, "false matches");
+    let begun = Instant::now();
+    snapshot::check(&path).expect("it is sound");
+    say("checked to the last byte", format!("{:.1} s", begun.elapsed().as_secs_f64()));
+}
+
+/// Looks up jobs as a worker does, a view for each; the longest that one waited for its view, and how many there were.
+fn stalls(shared: &Locked, done: &AtomicBool) -> (Duration, u64) {
+    let jobs = sample(1, false, subject);
+    let (mut worst, mut rounds) = (Duration::ZERO, 0);
+    while !done.load(Ordering::Relaxed) {
+        for job in jobs.chunks(JOB).take(100) {
+            let asked = Instant::now();
+            let view = shared.0.read();
+            worst = worst.max(asked.elapsed());
+            look(&select(&view), job);
+            rounds += 1;
+        }
+    }
+    (worst, rounds)
+}
