@@ -56,7 +56,7 @@ use tamis_campaign::Channel;
 
 use self::core::{Core, Topic};
 use self::writer::Writer;
-use crate::{Blame, Bus, Error, TailTopic};
+use crate::{Blame, Bus, Error, Positions, TailTopic};
 
 pub use self::history::EmbeddedHistory;
 pub use self::jobs::{EmbeddedBatch, EmbeddedJobs};
@@ -158,8 +158,8 @@ impl Bus for Embedded {
         Ok(EmbeddedEndOffsets::new(Arc::clone(&self.core)))
     }
 
-    fn follower(&self) -> Result<EmbeddedFollower, Error> {
-        Ok(EmbeddedFollower::new(Arc::clone(&self.core)))
+    fn follower(&self, from: &Positions) -> Result<EmbeddedFollower, Error> {
+        EmbeddedFollower::open(Arc::clone(&self.core), from)
     }
 
     fn recorder(&self) -> Result<EmbeddedRecorder, Error> {

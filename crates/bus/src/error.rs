@@ -36,6 +36,15 @@ impl Error {
         self.blame
     }
 
+    /// A position of the suppression log that it no longer has.
+    pub(crate) fn truncated() -> Self {
+        Self::new(
+            "read suppression log",
+            Blame::Internal,
+            "the log ends before what was read of it: it was truncated or recreated, and the filter must be rebuilt",
+        )
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn retry(&self) -> bool {

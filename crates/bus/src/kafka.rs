@@ -25,7 +25,7 @@ pub use purger::KafkaPurger;
 pub use tail::KafkaTail;
 pub use writers::{KafkaRecorder, KafkaScheduler};
 
-use crate::{Bus, ContentTopic, Error, OutTopic, TailTopic, deliveries_noun, topic_name};
+use crate::{Bus, ContentTopic, Error, OutTopic, Positions, TailTopic, deliveries_noun, topic_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -206,8 +206,8 @@ impl Bus for Kafka {
         KafkaEndOffsets::open(&self.config, &self.names.suppressions)
     }
 
-    fn follower(&self) -> Result<KafkaFollower, Error> {
-        KafkaFollower::open(&self.config, &self.names.suppressions, OPEN_TIMEOUT)
+    fn follower(&self, from: &Positions) -> Result<KafkaFollower, Error> {
+        KafkaFollower::open(&self.config, &self.names.suppressions, from, OPEN_TIMEOUT)
     }
 
     fn recorder(&self) -> Result<KafkaRecorder, Error> {

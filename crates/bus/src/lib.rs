@@ -32,7 +32,7 @@ pub trait Bus: Send + Sync + 'static {
     type Ledger: Ledger;
     /// The question of the barrier, on a connection of its own.
     type EndOffsets: EndOffsets;
-    /// A reader of `suppressions` from its beginning.
+    /// A reader of `suppressions` from a position on.
     type Follower: Follower;
     /// A durable writer of `suppressions`.
     type Recorder: Recorder;
@@ -58,11 +58,13 @@ pub trait Bus: Send + Sync + 'static {
     /// As [`Bus::join`].
     fn end_offsets(&self) -> Result<Self::EndOffsets, Error>;
 
-    /// Opens a reader of the suppression log, standing at its beginning.
+    /// Opens a reader of the suppression log that stands at `from`: the next offset of every partition, 0 for the
+    /// beginning of it.
     ///
     /// # Errors
-    /// As [`Bus::join`].
-    fn follower(&self) -> Result<Self::Follower, Error>;
+    /// As [`Bus::join`]; [`Blame::Internal`] when `from` has not a position for each partition, or one that is negative.
+    /// A position beyond the log's end is told by [`Follower::poll`].
+    fn follower(&self, from: &Positions) -> Result<Self::Follower, Error>;
 
     /// Opens a writer of the suppression log.
     ///
@@ -203,7 +205,8 @@ pub trait Follower: Send {
     /// Returns how many. `LogRecord::offset + 1` is that partition's position afterwards.
     ///
     /// # Errors
-    /// When the log reports an error that does not pass by itself.
+    /// When the log reports an error that does not pass by itself; [`Blame::Internal`] when it ends before this reader's
+    /// position.
     fn poll(
         &mut self,
         wait: Duration,

@@ -12,8 +12,8 @@ use std::time::Duration;
 use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
 use tamis_bus::embedded::{Config, Embedded};
 use tamis_bus::{
-    Blame, Bus, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, ReadLimits, Recorder, Scheduler, Tail,
-    TailTopic,
+    Blame, Bus, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, Positions, ReadLimits, Recorder,
+    Scheduler, Tail, TailTopic,
 };
 use tamis_campaign::Channel;
 use tempfile::{TempDir, tempdir};
@@ -73,6 +73,24 @@ fn end_offsets_never_lag_an_ack() {
 fn a_follower_reaches_the_end_over_gaps() {
     let (bus, _dir) = fresh();
     suite::a_follower_reaches_the_end_over_gaps(&*bus);
+}
+
+#[test]
+fn a_follower_goes_on_from_where_it_is_put() {
+    let (bus, _dir) = fresh();
+    suite::following::a_follower_goes_on_from_where_it_is_put(&*bus);
+}
+
+#[test]
+fn a_follower_needs_a_position_for_each_partition() {
+    let (bus, _dir) = fresh();
+    suite::following::a_follower_needs_a_position_for_each_partition(&*bus);
+}
+
+#[test]
+fn a_position_beyond_the_end_is_told() {
+    let (bus, _dir) = fresh();
+    suite::following::a_position_beyond_the_end_is_told(&*bus);
 }
 
 #[test]
@@ -274,7 +292,7 @@ fn the_suppression_log_is_compacted_as_it_is_written() {
         let reached = acked(|acked| recorder.submit(record(value), acked)).unwrap();
         assert_eq!(reached.as_slice(), [-1, i64::from(value) + 1, -1, -1]);
         let mut seen = Vec::new();
-        let mut follower = bus.follower().unwrap();
+        let mut follower = bus.follower(&Positions::zero(4)).unwrap();
         let each =
             &mut |record: tamis_bus::LogRecord<'_>| seen.push((record.offset, record.value.unwrap()[0]));
         assert_eq!(follower.poll(Duration::ZERO, 10, each).unwrap(), 1);

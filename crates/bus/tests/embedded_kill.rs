@@ -146,7 +146,7 @@ fn killed_again_and_again_it_loses_nothing_acked_and_delivers_nothing_twice() {
     assert!(lost.is_empty(), "{} acked jobs were never delivered", lost.len());
 
     let mut kept = BTreeSet::new();
-    let mut follower = bus.follower().unwrap();
+    let mut follower = bus.follower(&tamis_bus::Positions::zero(4)).unwrap();
     let mut each = |record: tamis_bus::LogRecord<'_>| {
         kept.insert(std::str::from_utf8(record.key).unwrap().parse::<usize>().unwrap());
     };

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
 use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{
-    Batch, Bus, EndOffsets, Fault, Follower, History, Jobs, KeyedRecord, Ledger, Polled, ReadLimits,
-    Recorder, TailTopic,
+    Batch, Bus, EndOffsets, Fault, Follower, History, Jobs, KeyedRecord, Ledger, Polled, Positions,
+    ReadLimits, Recorder, TailTopic,
 };
 use tamis_campaign::Channel;
 
@@ -82,6 +82,21 @@ fn end_offsets_never_lag_an_ack() {
 #[test]
 fn a_follower_reaches_the_end_over_gaps() {
     suite::a_follower_reaches_the_end_over_gaps(&*fresh());
+}
+
+#[test]
+fn a_follower_goes_on_from_where_it_is_put() {
+    suite::following::a_follower_goes_on_from_where_it_is_put(&*fresh());
+}
+
+#[test]
+fn a_follower_needs_a_position_for_each_partition() {
+    suite::following::a_follower_needs_a_position_for_each_partition(&*fresh());
+}
+
+#[test]
+fn a_position_beyond_the_end_is_told() {
+    suite::following::a_position_beyond_the_end_is_told(&*fresh());
 }
 
 #[test]
@@ -309,7 +324,7 @@ fn the_barrier_sees_acked_records_behind_an_open_transaction_g1() {
     assert_eq!(reached.as_slice(), [2, -1, -1, -1]);
     assert!(ends.ask(PATIENCE).unwrap().reaches(&reached));
     let mut followed = false;
-    let mut follower = bus.follower().unwrap();
+    let mut follower = bus.follower(&Positions::zero(4)).unwrap();
     let deadline = Instant::now() + PATIENCE;
     while !followed && Instant::now() < deadline {
         follower

@@ -59,8 +59,9 @@ impl<B: Bus> Follow<B> {
     pub(crate) fn run(self, loaded: impl FnOnce()) -> Result<(), Stopped> {
         let watch = Stopwatch::start();
         self.health.set(Check::Filter, false, "loading");
-        let mut follower = self.bus.follower().map_err(Stopped::Log)?;
-        let mut reader = Reader::new(usize::try_from(self.recorder.partitions()).unwrap_or(0));
+        let partitions = usize::try_from(self.recorder.partitions()).unwrap_or(0);
+        let mut follower = self.bus.follower(&Positions::zero(partitions)).map_err(Stopped::Log)?;
+        let mut reader = Reader::new(partitions);
         let mut loaded = Some(loaded);
         let mut target: Option<Positions> = None;
         let mut asker = self.bus.end_offsets().map_err(Stopped::Log)?;

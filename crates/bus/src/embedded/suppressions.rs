@@ -27,16 +27,23 @@ impl EndOffsets for EmbeddedEndOffsets {
     }
 }
 
-/// A reader of the suppression log from its beginning.
+/// A reader of the suppression log from a position on.
 pub struct EmbeddedFollower {
     core: Arc<Core>,
     cursors: Vec<(Partition, u64)>,
 }
 
 impl EmbeddedFollower {
-    pub(super) fn new(core: Arc<Core>) -> Self {
-        let cursors = (0..core.config.partitions).map(|partition| (partition as Partition, 0)).collect();
-        Self { core, cursors }
+    pub(super) fn open(core: Arc<Core>, from: &Positions) -> Result<Self, Error> {
+        from.check("open suppression log", core.config.partitions)?;
+        let cursors = (0..).zip(from.as_slice()).map(|(partition, next)| (partition, *next as u64)).collect();
+        Ok(Self { core, cursors })
+    }
+
+    /// Whether it stands beyond the log's end: its position is of another store, or of a later state of this one.
+    fn is_beyond(&self) -> bool {
+        let ends = self.core.ends(Topic::Suppressions).get();
+        self.cursors.iter().zip(ends).any(|((_, cursor), end)| *cursor > end)
     }
 }
 
@@ -47,6 +54,9 @@ impl Follower for EmbeddedFollower {
         most: usize,
         each: &mut dyn FnMut(LogRecord<'_>),
     ) -> Result<usize, Error> {
+        if self.is_beyond() {
+            return Err(Error::truncated());
+        }
         if !self.core.ends(Topic::Suppressions).wait_beyond(&self.cursors, after(wait)) {
             return Ok(0);
         }

@@ -1,9 +1,9 @@
-//! Follows the suppression log from its beginning.
+//! Follows the suppression log from a position on.
 
 use super::Config;
 use super::client::{self, Watch, drop_aside};
 use crate::types::after;
-use crate::{Blame, Error, Follower, LogRecord};
+use crate::{Error, Follower, LogRecord, Positions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -28,7 +28,12 @@ pub struct KafkaFollower {
 }
 
 impl KafkaFollower {
-    pub(super) fn open(config: &Config, topic: &str, timeout: Duration) -> Result<Self, Error> {
+    pub(super) fn open(
+        config: &Config,
+        topic: &str,
+        from: &Positions,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
         const VERB: &str = "open suppression log";
         let mut client = client::base(config);
         client::tune(&mut client, config, &TUNING);
@@ -44,10 +49,12 @@ impl KafkaFollower {
         let consumer: BaseConsumer<Watch> =
             client.create_with_context(Watch::default()).map_err(|e| client::error(VERB, &e))?;
         let partitions = client::partitions(consumer.client(), topic, timeout)?;
+        from.check(VERB, partitions)?;
         let mut list = TopicPartitionList::new();
-        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .map_err(|e| client::error(VERB, &e))?;
+        for (partition, next) in (0..).zip(from.as_slice()) {
+            // The first record that is left may be a later one.
+            let at = if *next == 0 { Offset::Beginning } else { Offset::Offset(*next) };
+            list.add_partition_offset(topic, partition, at).map_err(|e| client::error(VERB, &e))?;
         }
         consumer.assign(&list).map_err(|e| client::error(VERB, &e))?;
         Ok(Self { consumer: Some(consumer) })
@@ -109,11 +116,7 @@ fn truncated(report: &KafkaError) -> Option<Error> {
     match report.rdkafka_error_code()? {
         RDKafkaErrorCode::AutoOffsetReset
         | RDKafkaErrorCode::OffsetOutOfRange
-        | RDKafkaErrorCode::LogTruncation => Some(Error::new(
-            "read suppression log",
-            Blame::Internal,
-            "the log ends before what was read of it: it was truncated or recreated, and the filter must be rebuilt",
-        )),
+        | RDKafkaErrorCode::LogTruncation => Some(Error::truncated()),
         _ => None,
     }
 }

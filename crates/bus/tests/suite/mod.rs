@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
+pub mod following;
 pub mod history;
 pub mod purging;
 
@@ -143,7 +144,7 @@ fn sorted_numbers(values: impl Iterator<Item = Vec<u8>>) -> Vec<u32> {
     numbers
 }
 
-fn suppression(partition: Partition, key: &str, value: &str) -> KeyedRecord {
+pub fn suppression(partition: Partition, key: &str, value: &str) -> KeyedRecord {
     KeyedRecord { partition, key: key.as_bytes().to_vec(), value: value.as_bytes().to_vec() }
 }
 
@@ -265,7 +266,7 @@ pub fn a_follower_reaches_the_end_over_gaps<B: Bus>(bus: &B) {
     let end = ends.ask(PATIENCE).unwrap();
     let mut position = Positions::zero(end.as_slice().len());
     let mut values = BTreeMap::new();
-    let mut follower = bus.follower().unwrap();
+    let mut follower = bus.follower(&position).unwrap();
     let deadline = Instant::now() + PATIENCE;
     while !position.reaches(&end) {
         assert!(Instant::now() < deadline, "stands at {position:?} of {end:?}");
