@@ -149,7 +149,12 @@ impl ConsumerContext for Watch {}
 
 /// Our error for rdkafka's. Its text has codes and names, never a record.
 pub(super) fn error(verb: &'static str, error: &KafkaError) -> Error {
-    let blame = error.rdkafka_error_code().map_or(Blame::Internal, blame);
+    let code = match error {
+        // Not among those that rdkafka itself has a code for.
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    };
+    let blame = code.map_or(Blame::Internal, blame);
     // A configuration error carries the value, which may be a password.
     let detail = match error {
         KafkaError::ClientConfig(_, what, name, _) => format!("{what}: `{name}`"),
