@@ -9,6 +9,7 @@
 //!   when it is older than the retention, whichever is first.
 //! - The suppression log is compacted as it is written: a key's earlier record goes with the later one's write.
 //!   Offsets are never used twice.
+//! - The store has a random id, made with it: another store is another log.
 //! - A killed process loses nothing that was acked and doubles nothing; the store mends itself on the next open.
 //!
 //! # Why redb
@@ -51,12 +52,13 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tamis_campaign::Channel;
 
 use self::core::{Core, Topic};
 use self::writer::Writer;
-use crate::{Blame, Bus, Error, Positions, TailTopic};
+use crate::{Blame, Bus, Error, LogIdentity, Positions, TailTopic};
 
 pub use self::history::EmbeddedHistory;
 pub use self::jobs::{EmbeddedBatch, EmbeddedJobs};
@@ -160,6 +162,16 @@ impl Bus for Embedded {
 
     fn follower(&self, from: &Positions) -> Result<EmbeddedFollower, Error> {
         EmbeddedFollower::open(Arc::clone(&self.core), from)
+    }
+
+    fn suppression_log(&self, _timeout: Duration) -> Result<LogIdentity, Error> {
+        let id = &self.core.id;
+        Ok(LogIdentity {
+            cluster: id.clone(),
+            topic: id.clone(),
+            partitions: self.core.config.partitions,
+            tombstones_kept: None,
+        })
     }
 
     fn recorder(&self) -> Result<EmbeddedRecorder, Error> {

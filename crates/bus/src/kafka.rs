@@ -8,6 +8,7 @@ mod end_offsets;
 mod follower;
 mod headers;
 mod history;
+mod identity;
 mod jobs;
 mod ledger;
 mod purger;
@@ -25,7 +26,9 @@ pub use purger::KafkaPurger;
 pub use tail::KafkaTail;
 pub use writers::{KafkaRecorder, KafkaScheduler};
 
-use crate::{Bus, ContentTopic, Error, OutTopic, Positions, TailTopic, deliveries_noun, topic_name};
+use crate::{
+    Bus, ContentTopic, Error, LogIdentity, OutTopic, Positions, TailTopic, deliveries_noun, topic_name,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -208,6 +211,10 @@ impl Bus for Kafka {
 
     fn follower(&self, from: &Positions) -> Result<KafkaFollower, Error> {
         KafkaFollower::open(&self.config, &self.names.suppressions, from, OPEN_TIMEOUT)
+    }
+
+    fn suppression_log(&self, timeout: Duration) -> Result<LogIdentity, Error> {
+        identity::ask(&self.config, &self.names.suppressions, timeout)
     }
 
     fn recorder(&self) -> Result<KafkaRecorder, Error> {

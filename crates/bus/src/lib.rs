@@ -14,8 +14,8 @@ pub mod kafka;
 pub use error::{Blame, Error, Fault};
 pub use purger::{ContentTopic, First, Purger, Reader, Span};
 pub use types::{
-    JobRecord, KeyedRecord, LogRecord, OutRecord, OutTopic, Outgoing, Partition, Polled, Positions,
-    ReadLimits, TailRecord, TailTopic,
+    JobRecord, KeyedRecord, LogIdentity, LogRecord, OutRecord, OutTopic, Outgoing, Partition, Polled,
+    Positions, ReadLimits, TailRecord, TailTopic,
 };
 
 use std::time::Duration;
@@ -65,6 +65,12 @@ pub trait Bus: Send + Sync + 'static {
     /// As [`Bus::join`]; [`Blame::Internal`] when `from` has not a position for each partition, or one that is negative.
     /// A position beyond the log's end is told by [`Follower::poll`].
     fn follower(&self, from: &Positions) -> Result<Self::Follower, Error>;
+
+    /// Asks which log the suppression log is now.
+    ///
+    /// # Errors
+    /// When any part of it was not answered within `timeout`, or there is no such log: nothing may be assumed then (G5).
+    fn suppression_log(&self, timeout: Duration) -> Result<LogIdentity, Error>;
 
     /// Opens a writer of the suppression log.
     ///

@@ -183,6 +183,21 @@ pub struct LogRecord<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// Which suppression log it is: positions in one mean nothing in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogIdentity {
+    /// Kafka's cluster id; the store's own random number on the embedded log.
+    pub cluster: String,
+    /// The topic's id, as Kafka prints it: a topic that is made again under its name has another. On the embedded log the
+    /// store's number again. A store that was put back from a copy keeps it.
+    pub topic: String,
+    /// How many partitions the log has.
+    pub partitions: u32,
+    /// For how long the log keeps a tombstone after the record it takes away is compacted (Kafka's `delete.retention.ms`): who
+    /// was away for longer may never see one. `None` where everything is kept.
+    pub tombstones_kept: Option<Duration>,
+}
+
 /// A record for the suppression log.
 #[derive(Debug, Clone)]
 pub struct KeyedRecord {

@@ -94,6 +94,33 @@ fn a_position_beyond_the_end_is_told() {
 }
 
 #[test]
+fn a_log_is_told_from_every_other() {
+    let (dir, (other, _dir)) = (tempdir().unwrap(), fresh());
+    suite::following::a_log_is_told_from_every_other(|| open(dir.path(), config()), &*other);
+}
+
+/// Guarantees: a store of before there were ids gets one when it is opened, and keeps it. It says that it keeps everything.
+#[test]
+fn a_store_without_an_id_gets_one() {
+    let dir = tempdir().unwrap();
+    let of = |bus: &Embedded| bus.suppression_log(PATIENCE).unwrap();
+    let first = of(&open(dir.path(), config()));
+    let store = redb::Database::open(dir.path().join("bus.redb")).unwrap();
+    let transaction = store.begin_write().unwrap();
+    {
+        let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
+        let mut meta = transaction.open_table(meta).unwrap();
+        redb::Table::retain(&mut meta, |name, _| !name.starts_with("id-")).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(store);
+    let second = of(&open(dir.path(), config()));
+    assert_ne!(second.topic, first.topic);
+    assert_eq!(of(&open(dir.path(), config())), second);
+    assert_eq!(second.tombstones_kept, None);
+}
+
+#[test]
 fn a_tail_goes_on_where_its_group_committed() {
     let (bus, _dir) = fresh();
     suite::a_tail_goes_on_where_its_group_committed(&*bus);

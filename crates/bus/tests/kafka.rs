@@ -7,6 +7,8 @@
 mod suite;
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -97,6 +99,58 @@ fn a_follower_needs_a_position_for_each_partition() {
 #[test]
 fn a_position_beyond_the_end_is_told() {
     suite::following::a_position_beyond_the_end_is_told(&*fresh());
+}
+
+#[test]
+fn a_log_is_told_from_every_other() {
+    let bus = fresh();
+    let again = || Arc::new(Kafka::new(bus.config().clone()).unwrap());
+    suite::following::a_log_is_told_from_every_other(again, &*fresh());
+}
+
+/// Guarantees: a suppression topic that was deleted and made again under its name is another log, told with the settings it
+/// has now; while there is none, nothing is told (G5). Fails when: its name or an answer of before stands for the topic.
+#[test]
+fn a_topic_that_is_made_again_is_another_log_g5() {
+    let bus = fresh();
+    let topic = format!("{}.suppressions.v1", bus.config().prefix);
+    let first = bus.suppression_log(PATIENCE).unwrap();
+    let day = Duration::from_secs(86_400);
+    assert_eq!(first.tombstones_kept, Some(day), "Kafka's default");
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &bus.config().bootstrap_servers).create().unwrap();
+    let mut seen = vec![first.topic];
+    for partitions in 1..=4 {
+        kafka_harness::wait(admin.delete_topics(&[&topic], &AdminOptions::new())).unwrap()[0]
+            .as_ref()
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(still) = bus.suppression_log(PATIENCE) {
+            assert_eq!(Some(&still.topic), seen.last());
+            assert!(Instant::now() < deadline, "the topic is still there");
+        }
+        let kept = Duration::from_millis(500 + u64::try_from(partitions).unwrap());
+        let kept_ms = kept.as_millis().to_string();
+        let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1))
+            .set("delete.retention.ms", &kept_ms);
+        kafka_harness::wait(admin.create_topics([&new], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
+        let now = loop {
+            match bus.suppression_log(PATIENCE) {
+                Ok(now) => break now,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        assert_eq!(now.cluster, first.cluster);
+        assert_eq!((now.partitions, now.tombstones_kept), (u32::try_from(partitions).unwrap(), Some(kept)));
+        seen.push(now.topic);
+    }
+    // As Kafka prints them: 16 bytes in base64 for URLs, without padding.
+    let printed =
+        |id: &String| id.len() == 22 && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    assert!(seen.iter().all(printed), "{seen:?}");
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 5, "two of them have one id");
 }
 
 #[test]
@@ -357,5 +411,7 @@ fn a_broker_that_is_not_there_is_told_in_time() {
     let error = bus.probe(Duration::from_millis(500)).unwrap_err();
     assert_eq!(error.blame(), tamis_bus::Blame::Unreachable);
     assert!(bus.end_offsets().unwrap().ask(Duration::from_millis(500)).is_err());
+    let error = bus.suppression_log(Duration::from_millis(500)).unwrap_err();
+    assert_eq!(error.blame(), tamis_bus::Blame::Unreachable, "{error}");
     assert!(began.elapsed() < Duration::from_secs(5));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use tamis_campaign::Channel;
 
 use super::Config;
@@ -168,6 +168,8 @@ impl Write {
 /// The store and what its threads share.
 pub(super) struct Core {
     pub(super) config: Config,
+    /// Random, hexadecimal, as long as the store is there: it tells this store from every other.
+    pub(super) id: String,
     store: Database,
     /// Held from the begin of a write until its offsets can be seen, so that offsets are given out in order.
     writing: Mutex<Next>,
@@ -190,12 +192,13 @@ impl Core {
                 }
                 other => fault("open store", other),
             })?;
-        let next = prepare(&store, config.partitions)?;
+        let (next, id) = prepare(&store, config.partitions)?;
         let ends = next.iter().map(|next| Ends { next: Mutex::new(next.clone()), grown: Condvar::new() });
         let epochs = (0..config.workers).map(|_| AtomicU64::new(0)).collect();
         Ok(Self {
             ends: ends.collect(),
             config,
+            id,
             store,
             writing: Mutex::new(next),
             epochs,
@@ -377,12 +380,12 @@ fn make_private(dir: &Path, path: &Path) -> std::io::Result<()> {
     options.create(true).append(true).open(path).map(drop)
 }
 
-/// Makes the tables, checks the number of partitions, and reads the next offsets.
-fn prepare(store: &Database, partitions: u32) -> Result<Next, Error> {
+/// Makes the tables, checks the number of partitions, and reads the next offsets and the store's id.
+fn prepare(store: &Database, partitions: u32) -> Result<(Next, String), Error> {
     const VERB: &str = "open store";
     let mut next = vec![vec![0; partitions as usize]; Topic::ALL.len()];
     let transaction = store.begin_write().map_err(|e| fault(VERB, e))?;
-    {
+    let id = {
         let mut meta = transaction.open_table(META).map_err(|e| fault(VERB, e))?;
         let made = meta.get("partitions").map_err(|e| fault(VERB, e))?.map(|made| made.value());
         if let Some(made) = made.filter(|made| *made != u64::from(partitions)) {
@@ -402,9 +405,26 @@ fn prepare(store: &Database, partitions: u32) -> Result<Next, Error> {
             let (topic, partition) = at.value();
             next[usize::from(topic)][partition as usize] = end.value();
         }
-    }
+        identify(&mut meta)?
+    };
     transaction.commit().map_err(|e| fault(VERB, e))?;
-    Ok(next)
+    Ok((next, id))
+}
+
+/// The store's id, made if it has none: a new store, or one of before there were ids.
+fn identify(meta: &mut Table<'_, &'static str, u64>) -> Result<String, Error> {
+    const VERB: &str = "identify store";
+    let mut id = String::new();
+    for name in ["id-first", "id-second"] {
+        let made = meta.get(name).map_err(|e| fault(VERB, e))?.map(|made| made.value());
+        let half = match made {
+            Some(half) => half,
+            None => getrandom::u64().map_err(|e| Error::new(VERB, Blame::Internal, e.to_string()))?,
+        };
+        meta.insert(name, half).map_err(|e| fault(VERB, e))?;
+        id.push_str(&format!("{half:016x}"));
+    }
+    Ok(id)
 }
 
 const _: () = assert!(Topic::Deliveries(Channel::Mail).index() == Topic::ALL.len() - 1);

@@ -7,7 +7,7 @@ mod live;
 #[cfg(test)]
 mod tests;
 
-pub(super) use live::{admin, options, probe, wait};
+pub(super) use live::{admin, describe, options, probe, wait};
 pub use live::{apply, check_needed, read};
 
 use super::{Config, Names};

@@ -1,6 +1,7 @@
-//! Where a follower may stand.
+//! Where a follower may stand, and which log it stands in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tamis_bus::{Blame, Bus, Follower, Partition, Positions, Recorder};
@@ -69,4 +70,18 @@ pub fn a_position_beyond_the_end_is_told<B: Bus>(bus: &B) {
         assert_eq!(error.blame(), Blame::Internal);
         assert!(error.to_string().contains("truncated or recreated"), "{error}");
     }
+}
+
+/// Guarantees: a log is the same for whoever opens it, after records and a restart, and no other is like it. `open` opens
+/// the same log again once the earlier one is dropped.
+pub fn a_log_is_told_from_every_other<B: Bus>(open: impl Fn() -> Arc<B>, other: &B) {
+    let bus = open();
+    let first = bus.suppression_log(PATIENCE).unwrap();
+    assert_eq!(first.partitions, 4);
+    assert!(!first.cluster.is_empty() && !first.topic.is_empty());
+    write(&*bus, "key", [1, 1, 1, 1]);
+    assert_eq!(bus.suppression_log(PATIENCE).unwrap(), first);
+    drop(bus);
+    assert_eq!(open().suppression_log(PATIENCE).unwrap(), first);
+    assert_ne!(other.suppression_log(PATIENCE).unwrap().topic, first.topic);
 }

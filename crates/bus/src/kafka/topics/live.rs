@@ -127,22 +127,33 @@ fn read_with(admin: &AdminClient<Watch>, wanted: &[Wanted], timeout: Duration) -
     }
     let brokers = metadata.brokers().len();
     let names: Vec<String> = topics.keys().cloned().collect();
-    let asked: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    if !asked.is_empty() {
-        let answers = wait(admin.describe_configs(&asked, &options(timeout)));
-        for answer in answers.map_err(|e| client::error(VERB, &e))? {
-            let resource = answer.map_err(|code| Error::new(VERB, client::blame(code), code.to_string()))?;
-            if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
-                && let Some(existing) = topics.get_mut(name)
-            {
-                describe(existing, &resource);
-            }
+    for resource in describe(admin, names.iter().map(String::as_str), timeout)? {
+        if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
+            && let Some(existing) = topics.get_mut(name)
+        {
+            take(existing, &resource);
         }
     }
     Ok(Cluster { brokers, topics })
 }
 
-fn describe(existing: &mut Existing, resource: &ConfigResource) {
+/// The settings in force of these topics.
+pub(in super::super) fn describe<'a>(
+    admin: &AdminClient<Watch>,
+    names: impl Iterator<Item = &'a str>,
+    timeout: Duration,
+) -> Result<Vec<ConfigResource>, Error> {
+    const VERB: &str = "read topics' settings";
+    let asked: Vec<ResourceSpecifier<'_>> = names.map(ResourceSpecifier::Topic).collect();
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = wait(admin.describe_configs(&asked, &options(timeout)));
+    let answers = answers.map_err(|e| client::error(VERB, &e))?.into_iter();
+    answers.map(|one| one.map_err(|code| Error::new(VERB, client::blame(code), code.to_string()))).collect()
+}
+
+fn take(existing: &mut Existing, resource: &ConfigResource) {
     for entry in &resource.entries {
         let Some(value) = &entry.value else { continue };
         existing.configs.insert(entry.name.clone(), value.clone());
