@@ -152,6 +152,24 @@ pub(crate) async fn commit(State(state): State<ApiState>, request: Request) -> R
     Ok(Json(json!({})))
 }
 
+/// `{}` → `{"number","taken_at_ms","subjects","records"}`: a snapshot of the filter, written now.
+pub(crate) async fn snapshot(State(state): State<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+    let (caller, _place) = state.enter_local(request.headers())?;
+    operators(&state, &caller)?;
+    let snapshots = state.snapshots.clone();
+    let written = tokio::task::spawn_blocking(move || snapshots.map_or(Ok(None), |snapshots| snapshots.write()));
+    match written.await.map_err(|_| Refusal::defect())? {
+        Ok(Some((number, about))) => Ok(Json(json!({
+            "number": number,
+            "taken_at_ms": about.taken_at_ms,
+            "subjects": about.subjects,
+            "records": about.records,
+        }))),
+        Ok(None) => Err(Refusal::unavailable("NOT_READY", "the opt-outs on record are being read")),
+        Err(error) => Err(Refusal::unavailable("NOT_WRITTEN", format!("no snapshot: {error}"))),
+    }
+}
+
 fn operators(state: &ApiState, caller: &Caller) -> Result<Arc<dyn Local>, Refusal> {
     match (&caller.owner, &state.local) {
         (Owner::Operator, Some(local)) => Ok(local.clone()),

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use tamis_bus::Recorder;
 use tamis_pipeline::Filter;
+use tamis_pipeline::snapshots::Snapshots;
 use tamis_subject::Subjects;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -33,6 +34,7 @@ pub struct ApiState {
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) metrics: Metrics,
     pub(crate) local: Option<Arc<dyn Local>>,
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) ack_timeout: Duration,
     access: Access,
     process_token: Option<Arc<str>>,
@@ -59,6 +61,7 @@ impl ApiState {
             recorder,
             metrics,
             local: None,
+            snapshots: None,
             ack_timeout: ACK_TIMEOUT,
             access,
             process_token: None,
@@ -71,6 +74,12 @@ impl ApiState {
     #[must_use]
     pub fn with_local(self, local: Arc<dyn Local>) -> Self {
         Self { local: Some(local), ..self }
+    }
+
+    /// Also has snapshots of the filter written when an operator asks for one.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: Option<Arc<Snapshots>>) -> Self {
+        Self { snapshots, ..self }
     }
 
     /// Also takes `token` as an operator's key: that of commands on this machine.
@@ -125,6 +134,7 @@ pub fn api(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX));
     if state.local.is_some() {
         let local = Router::new()
+            .route("/v1/local/snapshot", post(local::snapshot))
             .route("/v1/local/jobs", post(local::submit_jobs))
             .route("/v1/local/deliveries", get(local::deliveries))
             .route("/v1/local/deliveries/commit", post(local::commit))

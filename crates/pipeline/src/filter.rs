@@ -7,15 +7,16 @@ use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tamis_bus::Positions;
 use tamis_suppression::Index;
+use tamis_suppression::snapshot::Shared;
 
 use crate::control::Reach;
 use crate::worker::Mail;
 
 /// The filter in memory. Clones share it.
 #[derive(Clone)]
-pub struct Filter(Arc<Shared>);
+pub struct Filter(Arc<Inner>);
 
-struct Shared {
+struct Inner {
     index: RwLock<Index>,
     loaded: AtomicBool,
     watchers: Mutex<Vec<Sender<Mail>>>,
@@ -31,7 +32,7 @@ impl Filter {
     /// An empty filter over `partitions` partitions, not loaded.
     #[must_use]
     pub fn new(partitions: usize) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(Inner {
             index: RwLock::new(Index::new(partitions)),
             loaded: AtomicBool::new(false),
             watchers: Mutex::new(Vec::new()),
@@ -71,13 +72,21 @@ impl Filter {
     }
 
     /// Changes the index in one step that no reader sees half of, then tells the watchers.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Index)) {
-        let reach = {
+    pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Index) -> R) -> R {
+        let (changed, reach) = {
             let mut index = self.0.index.write();
-            change(&mut index);
-            reach(&index)
+            let changed = change(&mut index);
+            (changed, reach(&index))
         };
         self.0.watchers.lock().retain(|watcher| watcher.send(Mail::Filter(reach.clone())).is_ok());
+        changed
+    }
+}
+
+/// Steps of a snapshot change nothing that a watcher is told.
+impl Shared for Filter {
+    fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
+        step(&mut self.0.index.write())
     }
 }
 

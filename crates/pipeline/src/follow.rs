@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tamis_bus::{Bus, EndOffsets, Follower, LogRecord, Positions, Recorder};
 use tamis_subject::{SCHEME, Subject, Subjects};
+use tamis_suppression::Unreadable;
 use tamis_telemetry::{Check, Health, Metrics};
 use tamis_wire::record::{self, Entry, Record};
 
@@ -13,6 +14,7 @@ use crate::Stopped;
 use crate::barrier::ASK_TIMEOUT;
 use crate::clock::{Stopwatch, unix_ms};
 use crate::filter::Filter;
+use crate::snapshots::Snapshots;
 
 /// How long one poll waits; also how soon a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(50);
@@ -21,7 +23,7 @@ const APPLY_MAX: usize = 4_096;
 /// Records whose subjects the index is told of at once before they are applied: what the processor fetches side by side.
 const FORESEEN: usize = 64;
 /// Between two tries when the log can't be reached.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 /// How long to wait for the key check to come back before it is written again.
 const KEY_CHECK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -46,6 +48,7 @@ pub(crate) struct Follow<B: Bus> {
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) subjects: Subjects,
     pub(crate) filter: Filter,
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) stop: Arc<AtomicBool>,
@@ -60,11 +63,14 @@ impl<B: Bus> Follow<B> {
         let watch = Stopwatch::start();
         self.health.set(Check::Filter, false, "loading");
         let partitions = usize::try_from(self.recorder.partitions()).unwrap_or(0);
-        let mut follower = self.bus.follower(&Positions::zero(partitions)).map_err(Stopped::Log)?;
+        let mut asker = self.bus.end_offsets().map_err(Stopped::Log)?;
+        let restored = self.snapshots.as_ref().and_then(|snapshots| snapshots.restore(&*self.bus, &mut asker));
+        let mut follower = self.bus.follower(&self.filter.position()).map_err(Stopped::Log)?;
         let mut reader = Reader::new(partitions);
+        // A snapshot is of this key, or it would not have been taken.
+        reader.key_checked = restored.is_some();
         let mut loaded = Some(loaded);
         let mut target: Option<Positions> = None;
-        let mut asker = self.bus.end_offsets().map_err(Stopped::Log)?;
         let mut key_check_sent: Option<Stopwatch> = None;
         while !self.stop.load(Ordering::Relaxed) {
             if loaded.is_some() && target.is_none() {
@@ -139,24 +145,32 @@ impl<B: Bus> Follow<B> {
         if steps.is_empty() {
             return Ok(());
         }
-        self.apply(&steps);
-        Ok(())
+        self.apply(&steps).map_err(|error| {
+            if let Some(snapshots) = &self.snapshots {
+                snapshots.condemn();
+            }
+            Stopped::Snapshot(error)
+        })
     }
 
-    fn apply(&self, steps: &[(i32, i64, Step)]) {
+    fn apply(&self, steps: &[(i32, i64, Step)]) -> Result<(), Unreadable> {
+        // What takes long is made beside the index, while the workers go on reading it.
+        let prepared = self.filter.read().prepare(steps.iter().filter_map(|(_, _, step)| step.subject()))?;
         self.filter.change(|index| {
+            index.accept(prepared);
             for steps in steps.chunks(FORESEEN) {
                 index.foresee(steps.iter().filter_map(|(_, _, step)| step.subject()));
                 for (partition, offset, step) in steps {
                     match step {
                         Step::Apply(record, recorded_at_ms) => {
-                            index.apply(*partition, *offset, *recorded_at_ms, record);
+                            index.apply(*partition, *offset, *recorded_at_ms, record)?;
                         }
                         Step::Advance => index.advance(*partition, *offset),
                     }
                 }
             }
-        });
+            Ok::<(), Unreadable>(())
+        })?;
         if self.filter.is_loaded() {
             let now = unix_ms();
             for (_, _, step) in steps {
@@ -169,6 +183,7 @@ impl<B: Bus> Follow<B> {
             let index = self.filter.read();
             self.metrics.filter_size(index.subjects() as u64, index.bytes() as u64);
         }
+        Ok(())
     }
 }
 

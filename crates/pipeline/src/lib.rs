@@ -19,6 +19,7 @@ mod read;
 mod recall;
 mod service;
 mod sieve;
+pub mod snapshots;
 mod splice;
 mod store;
 mod tally;
@@ -50,6 +51,8 @@ pub struct Options {
     pub jobs_topic: String,
     /// What is deleted once it was read.
     pub purge: purge::Options,
+    /// Snapshots of the filter; without them it is read from the log's beginning.
+    pub snapshots: Option<snapshots::Options>,
 }
 
 impl Default for Options {
@@ -64,6 +67,7 @@ impl Default for Options {
             dedupe_window: Duration::from_secs(48 * 3_600),
             jobs_topic: "tamis.send-jobs.v1".to_owned(),
             purge: purge::Options::default(),
+            snapshots: None,
         }
     }
 }
@@ -87,4 +91,7 @@ pub enum Stopped {
     /// The log cannot be used.
     #[error("{0}")]
     Log(tamis_bus::Error),
+    /// The snapshot that the filter rests on can't be read. The next start takes another one, or reads the log.
+    #[error("{0}: it is put aside, start again")]
+    Snapshot(tamis_suppression::Unreadable),
 }

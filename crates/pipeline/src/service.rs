@@ -23,6 +23,7 @@ use crate::line::Line;
 use crate::produce::Producer;
 use crate::purge::Purge;
 use crate::recall::Recall;
+use crate::snapshots::Snapshots;
 use crate::store::Store;
 use crate::worker::{Mail, Worker};
 use crate::{Options, Stopped};
@@ -42,6 +43,9 @@ pub struct Running {
     stop: Arc<AtomicBool>,
     state: Arc<State>,
     threads: Vec<JoinHandle<()>>,
+    snapshots: Option<Arc<Snapshots>>,
+    /// The thread that writes one more snapshot at the end.
+    at_end: Option<JoinHandle<()>>,
 }
 
 /// What the threads tell the service.
@@ -116,6 +120,11 @@ pub fn start<B: Bus>(
         // Who routes purges as well.
         health.set(Check::Purge, true, "not this process's");
     }
+    let snapshots = options.snapshots.clone().map(|options| {
+        let made = Snapshots::new(options, filter.clone(), subjects.clone(), metrics.clone(), stop.clone());
+        Arc::new(made)
+    });
+    let at_end = snapshots.clone().map(|snapshots| spawn("snapshot", move || snapshots.run()));
     let crew = Crew {
         bus: bus.clone(),
         subjects: subjects.clone(),
@@ -135,6 +144,7 @@ pub fn start<B: Bus>(
             recorder: recorder.clone(),
             subjects,
             filter: filter.clone(),
+            snapshots: snapshots.clone(),
             metrics,
             health,
             stop: stop.clone(),
@@ -146,7 +156,7 @@ pub fn start<B: Bus>(
             }
         }
     }));
-    Ok(Running { filter, recorder, stop, state, threads })
+    Ok(Running { filter, recorder, stop, state, threads, snapshots, at_end })
 }
 
 impl Running {
@@ -160,6 +170,12 @@ impl Running {
     #[must_use]
     pub fn recorder(&self) -> Arc<dyn Recorder> {
         self.recorder.clone()
+    }
+
+    /// The writer of snapshots, if there is a folder for them.
+    #[must_use]
+    pub fn snapshots(&self) -> Option<Arc<Snapshots>> {
+        self.snapshots.clone()
     }
 
     /// Why the service stopped by itself, if it did.
@@ -189,8 +205,15 @@ impl Running {
             thread.is_finished()
         };
         let drained = workers.iter().all(in_time);
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.hurry(timeout.saturating_sub(watch.elapsed()));
+        }
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.threads.iter().all(in_time);
+        if !self.at_end.iter().all(in_time) {
+            // Nothing is lost by it: the next start reads more of the log.
+            tracing::warn!("the last snapshot was not written in time");
+        }
         drained && ended
     }
 }

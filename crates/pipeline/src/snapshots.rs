@@ -2,19 +2,21 @@
 //! the end.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tamis_bus::{LogIdentity, Positions};
-use tamis_subject::Subjects;
+use tamis_bus::{Bus, EndOffsets as _, LogIdentity, Positions};
+use tamis_subject::{SCHEME, Subjects};
 use tamis_suppression::Index;
 use tamis_suppression::snapshot::{self, About, Error, Folder, Refused, Stamp};
 use tamis_telemetry::Metrics;
 
+use crate::barrier::ASK_TIMEOUT;
 use crate::clock::{Stopwatch, unix_ms};
 use crate::filter::Filter;
+use crate::follow::RETRY;
 
 /// How often it is looked whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -36,8 +38,8 @@ pub fn stamp(log: &LogIdentity, subjects: &Subjects) -> Stamp {
     Stamp {
         cluster: log.cluster.clone(),
         topic: log.topic.clone(),
-        scheme: subjects.newest(),
-        key_check: subjects.newest_check_value(),
+        scheme: SCHEME,
+        key_check: subjects.check_value(),
     }
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn newest(
     log: &LogIdentity,
     subjects: &Subjects,
     end: &Positions,
-) -> Option<(Index, About)> {
+) -> Option<(u64, Index, About)> {
     let numbers = folder.numbers().unwrap_or_else(|error| {
         tracing::warn!(%error, "no snapshot can be looked for");
         Vec::new()
@@ -68,7 +70,7 @@ pub(crate) fn newest(
         // The table first: what does not fit need not be read.
         let good = snapshot::about(&path).and_then(|about| fits(&about, log, subjects, end));
         match good.and_then(|()| snapshot::load(&path)) {
-            Ok(found) => return Some(found),
+            Ok((index, about)) => return Some((number, index, about)),
             Err(refused) => tracing::warn!(number, %refused, "snapshot is not used"),
         }
     }
@@ -76,37 +78,89 @@ pub(crate) fn newest(
 }
 
 /// Writes snapshots of a filter.
-pub(crate) struct Snapshots {
-    pub(crate) options: Options,
-    pub(crate) filter: Filter,
+pub struct Snapshots {
+    folder: Folder,
+    every: Option<Duration>,
+    filter: Filter,
+    subjects: Subjects,
+    metrics: Metrics,
+    stop: Arc<AtomicBool>,
     /// Which log the filter follows, once that is known.
-    pub(crate) log: OnceLock<LogIdentity>,
-    pub(crate) metrics: Metrics,
-    pub(crate) stop: Arc<AtomicBool>,
+    log: OnceLock<LogIdentity>,
+    /// Number of the one that the filter rests on; 0 is none.
+    in_use: AtomicU64,
     /// When the one at the end must be over.
-    pub(crate) end: Mutex<Option<Instant>>,
+    end: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for Snapshots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshots").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Snapshots {
-    /// The folder.
-    pub(crate) fn folder(&self) -> Folder {
-        Folder::at(&self.options.folder)
+    pub(crate) fn new(
+        options: Options,
+        filter: Filter,
+        subjects: Subjects,
+        metrics: Metrics,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let folder = Folder::at(&options.folder);
+        let (log, in_use, end) = Default::default();
+        Self { folder, every: options.every, filter, subjects, metrics, stop, log, in_use, end }
+    }
+
+    /// Puts the newest snapshot that may be used in place, and says what it knows of itself. Waits until the log says which
+    /// one it is, and where it ends.
+    pub(crate) fn restore<B: Bus>(&self, bus: &B, asker: &mut B::EndOffsets) -> Option<About> {
+        while !self.stop.load(Ordering::Relaxed) {
+            let log = bus.suppression_log(ASK_TIMEOUT);
+            match log.and_then(|log| Ok((log, asker.ask(ASK_TIMEOUT)?))) {
+                Ok((log, end)) => {
+                    let found = newest(&self.folder, &log, &self.subjects, &end);
+                    let _ = self.log.set(log);
+                    let Some((number, index, about)) = found else {
+                        tracing::info!("no snapshot: reading the suppression log from its beginning");
+                        return None;
+                    };
+                    self.filter.change(|filter| *filter = index);
+                    self.in_use.store(number, Ordering::Relaxed);
+                    tracing::info!(number, records = about.records, "snapshot loaded; reading on from there");
+                    return Some(about);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "suppression log cannot be asked: not loading yet");
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes the snapshot in use, which can't be read, out of use for good, so that the next start takes another one.
+    pub(crate) fn condemn(&self) {
+        if let Err(error) = self.folder.condemn(self.in_use.load(Ordering::Relaxed)) {
+            tracing::warn!(%error, "the damaged snapshot is still there: remove it");
+        }
     }
 
     /// Writes one now; `None` while the filter is not loaded.
     ///
     /// # Errors
     /// When it can't be written. Those that are there stay, and so does the filter.
-    pub(crate) fn write(&self) -> Result<Option<(u64, About)>, Error> {
+    pub fn write(&self) -> Result<Option<(u64, About)>, Error> {
         let Some(log) = self.log.get().filter(|_| self.filter.is_loaded()) else { return Ok(None) };
         let watch = Stopwatch::start();
         let (of, stamp, told_scheme) = {
             let view = self.filter.read();
-            (view.life(), stamp(log, view.subjects()), self.filter.told())
+            (view.life(), stamp(log, &self.subjects), SCHEME)
         };
         let go_on = || self.end.lock().is_none_or(|end| Instant::now() < end);
         let order = snapshot::Order { stamp, told_scheme, taken_at_ms: unix_ms(), of, go_on: &go_on };
-        let (number, about) = snapshot::write(&self.folder(), order, &self.filter)?;
+        let (number, about) = snapshot::write(&self.folder, order, &self.filter)?;
+        self.in_use.store(number, Ordering::Relaxed);
         let seconds = watch.seconds();
         tracing::info!(number, subjects = about.subjects, records = about.records, seconds, "snapshot written");
         Ok(Some((number, about)))
@@ -121,7 +175,7 @@ impl Snapshots {
 
     /// Writes them until told to stop, and one more then.
     pub(crate) fn run(&self) {
-        let Some(every) = self.options.every else { return };
+        let Some(every) = self.every else { return };
         let mut since = Stopwatch::start();
         while !self.stop.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK_EVERY);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::commands::{deliveries, demo, explain, init, jobs, keys, run, suppress, topics, validate};
+use crate::commands::{deliveries, demo, explain, init, jobs, keys, run, snapshot, suppress, topics, validate};
 use crate::exit_code::Outcome;
 
 /// Routes marketing campaigns to their channels, exactly once, and honours every opt-out.
@@ -49,6 +49,7 @@ enum Command {
     Suppress(suppress::Suppress),
     Explain(explain::Explain),
     Keys(keys::Keys),
+    Snapshot(snapshot::Snapshot),
     /// Print shell completions.
     #[command(after_help = "Example:\n  tamis completions bash > /etc/bash_completion.d/tamis")]
     Completions {
@@ -72,6 +73,7 @@ impl Cli {
             Command::Suppress(command) => command.run(global),
             Command::Explain(command) => command.run(global),
             Command::Keys(command) => command.run(global),
+            Command::Snapshot(command) => command.run(global),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "tamis", &mut script);

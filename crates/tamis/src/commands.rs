@@ -7,6 +7,7 @@ pub(crate) mod init;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod run;
+pub(crate) mod snapshot;
 pub(crate) mod suppress;
 pub(crate) mod topics;
 pub(crate) mod validate;

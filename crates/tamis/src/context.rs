@@ -8,7 +8,7 @@ use tamis_bus::embedded::{self, Embedded};
 use tamis_bus::kafka::{self, Kafka};
 use tamis_bus::{Bus, Tail, TailTopic, topic_name};
 use tamis_campaign::{Channel, UnixMs};
-use tamis_pipeline::{Options, purge};
+use tamis_pipeline::{Options, purge, snapshots};
 use tamis_settings::{BusKind, Settings};
 use tamis_subject::{Key, Subjects};
 
@@ -139,7 +139,14 @@ impl Context {
                 readers: self.settings.purge().readers().clone(),
                 content_max_age: router.content_max_age(),
             },
+            snapshots: Some(self.snapshots(Some(self.settings.suppression().snapshot_every()))),
         }
+    }
+
+    /// Where snapshots are; `every` as the settings say, or `None` to write none by itself.
+    pub(crate) fn snapshots(&self, every: Option<Duration>) -> snapshots::Options {
+        let folder = self.settings.suppression().snapshot_dir().to_owned();
+        snapshots::Options { folder, every }
     }
 
     /// What is worth knowing of the settings although nothing is refused for it.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tamis_bus::{Bus, Recorder};
-use tamis_pipeline::{Filter, Options, Running, Stopped};
+use tamis_pipeline::{Filter, Options, Running, Stopped, snapshots};
 use tamis_subject::Subjects;
+use tamis_suppression::snapshot::About;
 use tamis_telemetry::{Health, Metrics};
 
-use crate::exit_code::{ExitCode, Failure, Outcome};
+use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 
 /// How long the suppression log may take to be read.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(600);
@@ -21,12 +22,12 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Follows the suppression log to its end, without a worker.
+    /// Follows the suppression log to its end, from the newest snapshot that fits, without a worker.
     ///
     /// # Errors
     /// Exit code 5 when the log was written under another key: nothing may be added under this one.
-    pub(crate) fn from<B: Bus>(bus: Arc<B>, subjects: Subjects) -> Outcome<Self> {
-        let options = Options { workers: 0, ..Options::default() };
+    pub(crate) fn from<B: Bus>(bus: Arc<B>, subjects: Subjects, snapshots: snapshots::Options) -> Outcome<Self> {
+        let options = Options { workers: 0, snapshots: Some(snapshots), ..Options::default() };
         let running = tamis_pipeline::start(bus, subjects, options, Metrics::detached(), Health::new())?;
         let begun = Instant::now();
         while !running.filter().is_loaded() {
@@ -54,6 +55,13 @@ impl Loaded {
         self.running.recorder()
     }
 
+    /// Writes a snapshot of it: its number, and what it knows of itself.
+    pub(crate) fn snapshot(&self) -> Outcome<(u64, About)> {
+        let snapshots = self.running.snapshots().expect("it has a folder for them");
+        let written = snapshots.write().or_exit(ExitCode::Failed, "write snapshot")?;
+        Ok(written.expect("it is loaded"))
+    }
+
     /// Ends it.
     pub(crate) fn end(self) {
         let _ = self.running.drain(END_TIMEOUT);
@@ -64,6 +72,7 @@ impl From<Stopped> for Failure {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::WrongKey => Self::new(ExitCode::Unsafe, stopped),
+            Stopped::Snapshot(_) => Self::new(ExitCode::Failed, stopped),
             Stopped::Log(error) => error.into(),
         }
     }

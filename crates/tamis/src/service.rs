@@ -137,6 +137,11 @@ impl Service {
         Ok(())
     }
 
+    /// Has a snapshot of the filter written; answers what it knows of itself.
+    pub(crate) fn snapshot(&self) -> Outcome<Value> {
+        self.done("/v1/local/snapshot", &json!({}))
+    }
+
     /// Posts JSON; anything but a 200 is a failure.
     fn done(&self, path: &str, body: &Value) -> Outcome<Value> {
         match self.json(path, body)? {

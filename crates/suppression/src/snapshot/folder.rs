@@ -56,6 +56,15 @@ impl Folder {
         self.0.join(format!("{BEFORE}{number:012}{AFTER}"))
     }
 
+    /// Puts one aside that turned out to be damaged, under another name.
+    ///
+    /// # Errors
+    /// When it can't be renamed.
+    pub fn condemn(&self, number: u64) -> Result<(), Error> {
+        let path = self.file(number);
+        fs::rename(&path, path.with_extension("damaged")).map_err(Error::io("rename", &path))
+    }
+
     /// Begins a new one. One process writes at a time; what a crash left unfinished is removed.
     pub(super) fn begin(&self) -> Result<Unfinished, Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(Error::io("make", &self.0))?;

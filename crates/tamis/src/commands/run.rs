@@ -215,7 +215,8 @@ impl House {
             running.recorder(),
             self.metrics.clone(),
             access,
-        );
+        )
+        .with_snapshots(running.snapshots());
         let Some(local) = local else {
             self.serving.api(http.api(), state)?;
             return Ok(None);

@@ -119,12 +119,12 @@ impl Suppress {
         match context.log()? {
             Log::Service(service) => total.take(lines, |rows| service.suppress(&ask, rows))?,
             Log::Kafka(bus) => {
-                let loaded = Loaded::from(bus, subjects.clone())?;
+                let loaded = Loaded::from(bus, subjects.clone(), context.snapshots(None))?;
                 total.take(lines, |rows| write(&loaded, &subjects, &ask, rows))?;
                 loaded.end();
             }
             Log::Embedded(bus) => {
-                let loaded = Loaded::from(bus, subjects.clone())?;
+                let loaded = Loaded::from(bus, subjects.clone(), context.snapshots(None))?;
                 total.take(lines, |rows| write(&loaded, &subjects, &ask, rows))?;
                 loaded.end();
             }
