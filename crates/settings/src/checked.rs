@@ -123,7 +123,7 @@ section!(
     }
 );
 section!(
-    /// `[suppression]`: snapshots of the filter (not used by this version).
+    /// `[suppression]`: snapshots of the filter.
     Snapshots {
         /// `suppression.snapshot_dir`.
         snapshot_dir: PathBuf => &Path, |s| &s.snapshot_dir;

@@ -37,8 +37,8 @@ dedupe_window = "48h"                  # a job sent again within it under its id
 content_max_age = ""                   # alarm when content is older than this; topics.retention when empty
 
 [suppression]
-snapshot_dir = "var/snapshots"         # not used by this version
-snapshot_every = "15m"                 # not used by this version
+snapshot_dir = "var/snapshots"         # this process's own: the filter, so that a start takes seconds; three are kept
+snapshot_every = "15m"                 # and on drain
 
 [purge]
 enabled = true                         # delete jobs once they are routed, deliveries once every reader below has
