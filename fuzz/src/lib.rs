@@ -72,9 +72,9 @@ pub fn ask(body: &[u8], door: u8, caller: u8, subjects: &Subjects) -> Result<(us
     }
 }
 
-/// The identity key of a key file's text; `None` when it is not one.
-pub fn key(text: &[u8]) -> Option<[u8; 32]> {
-    key::parse(text).map(|key| *key.bytes())
+/// The steps of the identity key of a key file's text; `None` when it is not one.
+pub fn key(text: &[u8]) -> Option<Vec<[u8; 32]>> {
+    key::parse(text).map(|key| key.steps().to_vec())
 }
 
 /// How many keys a keys file's text has; `None` when it is not one.

@@ -1,9 +1,9 @@
 //! Keyed subjects: a standard pseudo-random function over the kind of address and its canonical form.
 //!
 //! The function is SipHash-2-4 with 128 bits out. It wants a 128-bit key, which BLAKE3 derives from the 32
-//! bytes of the key file under a fixed context: so the file's key is never used by two algorithms, a later
-//! scheme derives an unrelated key from the same file by another context, and a weakness of the fast
-//! function would not give the file's key away.
+//! bytes of a step of the key file under a context that names the scheme: so the file's key is never used by two
+//! algorithms, and a weakness of the fast function would not give the file's key away. Each step after the first is the same
+//! function, under its own key, over the 16 bytes of the subject before.
 
 use std::{
     fmt,
@@ -16,13 +16,17 @@ use siphasher::sip128::{Hash128, Hasher128 as _, SipHasher24};
 use tamis_campaign::{Channel, Identity, Tenant};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Invalid, Key, Postal, Region, canonical, redacted::REDACTED};
+use crate::{Invalid, Key, Postal, Region, SCHEME, canonical, key::STEPS_MAX, redacted::REDACTED};
 
-/// Binds the derived key to this use. Changing one letter changes every subject.
-const CONTEXT: &str = "tamis 2026-11 subject scheme 1, SipHash-2-4-128";
+/// Binds a step's derived key to this use. Changing one letter changes every subject.
+fn context(scheme: usize) -> String {
+    format!("tamis 2026-11 subject scheme {scheme}, SipHash-2-4-128")
+}
 
-/// What the check value is computed over. No identity is 0, so it can't be the subject of any address.
-const CHECK: &[u8] = b"\0tamis key check, scheme 1";
+/// What a check value is computed over. No identity is 0 and no subject is as long, so it can't be the input of any subject.
+fn check(scheme: u32) -> String {
+    format!("\0tamis key check, scheme {scheme}")
+}
 
 /// A person's pseudonym for one address: 16 bytes, without meaning to whoever has not got the key.
 ///
@@ -67,13 +71,15 @@ impl fmt::Debug for Subject {
     }
 }
 
-/// The derived key of the pseudo-random function, wiped when the last [`Subjects`] goes.
+/// The derived keys of the pseudo-random function, a step each, wiped when the last [`Subjects`] goes.
 #[derive(Zeroize, ZeroizeOnDrop)]
-struct PrfKey(u64, u64);
+struct PrfKeys([(u64, u64); STEPS_MAX]);
 
-/// The derived key where it lies for good. The key goes first, so that it is wiped while its page is still locked.
+/// The derived keys where they lie for good. They go first, so that they are wiped while their page is still locked.
 struct Held {
-    key: PrfKey,
+    keys: PrfKeys,
+    /// How many of them there are; the others are zeros.
+    steps: u32,
     page: OnceLock<region::LockGuard>,
 }
 
@@ -81,25 +87,32 @@ struct Held {
 #[derive(Clone)]
 pub struct Subjects {
     held: Arc<Held>,
+    /// How many of the key's steps are taken.
+    scheme: u32,
     region: Region,
 }
 
 impl Subjects {
-    /// Subjects under `key`; national telephone numbers are those of `region`.
+    /// Subjects under all steps of `key`; national telephone numbers are those of `region`.
     #[must_use]
     pub fn new(key: &Key, region: Region) -> Self {
-        let derived = Zeroizing::new(blake3::derive_key(CONTEXT, key.bytes()));
-        let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| derived[at + i]));
-        Self { held: Arc::new(Held { key: PrfKey(half(0), half(8)), page: OnceLock::new() }), region }
+        let mut keys = PrfKeys([(0, 0); STEPS_MAX]);
+        for (at, step) in key.steps().iter().enumerate() {
+            let derived = Zeroizing::new(blake3::derive_key(&context(at + 1), step));
+            let half = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| derived[at + i]));
+            keys.0[at] = (half(0), half(8));
+        }
+        let steps = key.scheme();
+        Self { held: Arc::new(Held { keys, steps, page: OnceLock::new() }), scheme: steps, region }
     }
 
-    /// Keeps the key's page in memory: it is not swapped to a disk until the last of these clones goes.
+    /// Keeps the keys' page in memory: it is not swapped to a disk until the last of these clones goes.
     ///
     /// # Errors
     /// When the system does not allow it (RLIMIT_MEMLOCK); all else works as before.
     pub fn keep_in_memory(&self) -> io::Result<()> {
-        let key = &raw const self.held.key;
-        let guard = region::lock(key, size_of::<PrfKey>()).map_err(|error| match error {
+        let keys = &raw const self.held.keys;
+        let guard = region::lock(keys, size_of::<PrfKeys>()).map_err(|error| match error {
             region::Error::SystemCall(code) => io::Error::from_raw_os_error(code),
             // The library's own set, open to new ones.
             other => io::Error::other(other.to_string()),
@@ -107,6 +120,47 @@ impl Subjects {
         // A second lock of the same page adds nothing.
         let _ = self.held.page.set(guard);
         Ok(())
+    }
+
+    /// The scheme of the subjects made here: how many steps of the key are taken.
+    #[must_use]
+    pub fn scheme(&self) -> u32 {
+        self.scheme
+    }
+
+    /// How many steps the key has: the newest scheme that can be made or read with it.
+    #[must_use]
+    pub fn newest(&self) -> u32 {
+        self.held.steps
+    }
+
+    /// The same key and region, with subjects of `scheme`, or of the newest there is.
+    #[must_use]
+    pub fn at(&self, scheme: u32) -> Self {
+        Self { scheme: scheme.clamp(SCHEME, self.held.steps), ..self.clone() }
+    }
+
+    /// The subjects of the first scheme, whatever was rotated since. They choose a record's partition, so that all of a person
+    /// stay in one and keep their order; they are written nowhere.
+    #[must_use]
+    pub fn first(&self) -> Self {
+        self.at(SCHEME)
+    }
+
+    /// What `subject`, which is of scheme `from`, is here. One that is not of an earlier scheme stays as it is.
+    #[inline]
+    #[must_use]
+    pub fn advance(&self, subject: Subject, from: u32) -> Subject {
+        let later = self.held.keys.0[..self.scheme as usize].iter().skip(from as usize);
+        later.fold(subject, |subject, &(a, b)| {
+            SipHasher24::new_with_keys(a, b).hash(&subject.to_bytes()).into()
+        })
+    }
+
+    /// Whether this key is `other` with steps added, or the same.
+    #[must_use]
+    pub fn continues(&self, other: &Self) -> bool {
+        (SCHEME..=other.newest()).all(|scheme| self.check_value(scheme) == other.check_value(scheme))
     }
 
     /// The subject of a telephone number (SMS, VOICE and FAX share one space).
@@ -155,7 +209,7 @@ impl Subjects {
         hasher.write(tenant.as_str().as_bytes());
         hasher.write_u8(0);
         hasher.write(contact);
-        hasher.finish128().into()
+        self.advance(hasher.finish128().into(), SCHEME)
     }
 
     /// The subject of what stands in `Recipient.address` of a job of `channel`, as octets of UTF-8.
@@ -172,25 +226,33 @@ impl Subjects {
         }
     }
 
-    /// A value that tells this key from any other, without telling the key. It is no address's subject.
+    /// A value that tells a step of this key from any other, without telling the key; `None` when it has no such step. It
+    /// is nobody's subject.
     #[must_use]
-    pub fn check_value(&self) -> [u8; 16] {
-        self.keyed(CHECK).to_bytes()
+    pub fn check_value(&self, scheme: u32) -> Option<[u8; 16]> {
+        let at = scheme.checked_sub(SCHEME).filter(|_| scheme <= self.held.steps)?;
+        let (a, b) = self.held.keys.0[at as usize];
+        Some(Subject::from(SipHasher24::new_with_keys(a, b).hash(check(scheme).as_bytes())).to_bytes())
     }
 
     fn hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_keys(self.held.key.0, self.held.key.1)
+        let (a, b) = self.held.keys.0[0];
+        SipHasher24::new_with_keys(a, b)
     }
 
     /// `bytes` are the identity's byte and the canonical form.
     #[inline]
     fn keyed(&self, bytes: &[u8]) -> Subject {
-        self.hasher().hash(bytes).into()
+        self.advance(self.hasher().hash(bytes).into(), SCHEME)
     }
 }
 
 impl fmt::Debug for Subjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subjects").field("key", &REDACTED).field("region", &self.region).finish()
+        f.debug_struct("Subjects")
+            .field("key", &REDACTED)
+            .field("scheme", &self.scheme)
+            .field("region", &self.region)
+            .finish()
     }
 }

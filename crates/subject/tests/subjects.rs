@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tamis_campaign::{Channel, Tenant};
 use tamis_subject::{Invalid, Key, Postal, Region, Subject, Subjects, canonical};
@@ -20,10 +21,13 @@ fn subjects() -> Subjects {
     Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap())
 }
 
-/// Subjects under a key that never changes, made of its file.
-fn under(digits: &str) -> Subjects {
-    let path: PathBuf = std::env::temp_dir().join(format!("tamis-known-{digits}-{}", std::process::id()));
-    std::fs::write(&path, digits.repeat(32)).unwrap();
+/// Subjects under a key that never changes, made of its file: two digits a step.
+fn under(digits: &[&str]) -> Subjects {
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let name = format!("tamis-known-{}-{}", std::process::id(), FILES.fetch_add(1, Ordering::Relaxed));
+    let path: PathBuf = std::env::temp_dir().join(name);
+    let lines: Vec<String> = digits.iter().map(|step| step.repeat(32)).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
     std::process::Command::new("chmod").arg("600").arg(&path).status().unwrap();
     let key = Key::read(&path);
     std::fs::remove_file(&path).unwrap();
@@ -37,15 +41,52 @@ fn hex(bytes: &[u8; 16]) -> String {
 /// Every log and every snapshot relies on these: a change of any needs another scheme.
 #[test]
 fn subjects_of_scheme_1_never_change() {
-    let s = under("07");
-    let found = [
+    assert_eq!(found(&under(&["07"])), KNOWN);
+    assert_eq!(found(&under(&["07", "08"]).first()), KNOWN[..4], "whatever was added");
+}
+
+/// As above, for whoever rotated once: the second step is over the first one's bytes.
+#[test]
+fn subjects_of_scheme_2_never_change() {
+    let s = under(&["07", "08"]);
+    assert_eq!(found(&s), KNOWN_2);
+    assert_eq!(s.check_value(1), under(&["07"]).check_value(1));
+    assert_eq!((s.check_value(0), s.check_value(3)), (None, None));
+}
+
+/// Guarantees: a subject of an earlier scheme becomes, without its address, what its address is under the later one.
+/// Fails when: `advance` starts at another step than the one after `from`.
+#[test]
+fn a_subject_is_brought_to_a_later_scheme_without_its_address() {
+    let three = under(&["07", "08", "09"]);
+    let of = |s: &Subjects| {
+        [
+            s.phone("06 12 34 56 78").unwrap(),
+            s.email("Jean@Exemple.FR").unwrap(),
+            s.postal(&ADDRESS).unwrap(),
+            s.contact(Tenant::parse("acme").unwrap(), b"c-1"),
+        ]
+    };
+    for from in 1..=3 {
+        for (earlier, direct) in of(&three.at(from)).into_iter().zip(of(&three)) {
+            assert_eq!(three.advance(earlier, from), direct, "from {from}");
+        }
+    }
+    let (one, two, other) = (under(&["07"]), under(&["07", "08"]), under(&["07", "0a"]));
+    assert_eq!((one.scheme(), two.scheme(), two.newest(), two.first().scheme()), (1, 2, 2, 1));
+    assert_ne!(of(&two), of(&other), "another second step");
+    assert!(three.continues(&two) && two.continues(&one) && !other.continues(&two) && !one.continues(&two));
+}
+
+fn found(s: &Subjects) -> Vec<String> {
+    let mut found = vec![
         hex(&s.phone("06 12 34 56 78").unwrap().to_bytes()),
         hex(&s.email("Jean@Exemple.FR").unwrap().to_bytes()),
         hex(&s.postal(&ADDRESS).unwrap().to_bytes()),
         hex(&s.contact(Tenant::parse("acme").unwrap(), b"c-1").to_bytes()),
-        hex(&s.check_value()),
     ];
-    assert_eq!(found, KNOWN);
+    found.extend((s.scheme() == s.newest()).then(|| hex(&s.check_value(s.scheme()).unwrap())));
+    found
 }
 
 const KNOWN: [&str; 5] = [
@@ -54,6 +95,14 @@ const KNOWN: [&str; 5] = [
     "ff1f46d7fbe4c6fa458e24362259edc0",
     "de2eaacc3b08cd0497de083e85aca8d0",
     "97854945524417bcb933d150e931eb72",
+];
+
+const KNOWN_2: [&str; 5] = [
+    "b8deccb95446d7597bfb34a7b3d98a42",
+    "437171c089ba8f654e5caf54d6461d89",
+    "7232c2785fca1ae50a97fb515208ce03",
+    "d6c94474dff509a90f00b8d0afc2e9f7",
+    "68ac61052741c8d805ef5a54cc09627e",
 ];
 
 #[test]
@@ -84,8 +133,9 @@ fn contacts_are_bytes_as_they_are_and_their_tenants_own() {
 fn another_key_gives_other_subjects_and_another_check_value() {
     let (one, two) = (subjects(), subjects());
     assert_ne!(one.phone("+33612345678"), two.phone("+33612345678"));
-    assert_ne!(one.check_value(), two.check_value());
-    assert_eq!(one.check_value(), one.clone().check_value());
+    assert_ne!(one.check_value(1), two.check_value(1));
+    assert_eq!(one.check_value(1), one.clone().check_value(1));
+    assert!(one.continues(&one.clone()) && !one.continues(&two));
 }
 
 #[test]
@@ -166,7 +216,7 @@ fn nothing_of_a_person_is_printed() {
         format!("{:?}", tamis_subject::Redacted("+33612345678")),
     ];
     assert!(printed.iter().all(|text| text == "<redacted>"), "{printed:?}");
-    assert_eq!(format!("{s:?}"), "Subjects { key: \"<redacted>\", region: Region(FR) }");
+    assert_eq!(format!("{s:?}"), "Subjects { key: \"<redacted>\", scheme: 1, region: Region(FR) }");
 }
 
 #[test]
@@ -194,6 +244,7 @@ fn nanoseconds_of_the_hot_paths() {
         println!("{name}: {best:.1} ns");
     }
     let s = subjects();
+    let twice = under(&["07", "08"]);
     let region = Region::parse("FR").unwrap();
     let phones: Vec<_> = (0..10_000).map(|n| format!("+336{:08}", n * 7919 % 100_000_000)).collect();
     let national: Vec<_> = phones.iter().map(|p| format!("0{}", &p[3..])).collect();
@@ -209,6 +260,9 @@ fn nanoseconds_of_the_hot_paths() {
         });
         least(&format!("subject {name}"), texts, |t| {
             black_box(s.phone(t).unwrap());
+        });
+        least(&format!("subject {name}, two steps"), texts, |t| {
+            black_box(twice.phone(t).unwrap());
         });
     }
     least("canonical e-mail", &emails, |t| {

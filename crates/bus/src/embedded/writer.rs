@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use redb::ReadableTable as _;
 use tamis_campaign::Channel;
 use tracing::{debug, warn};
 use xxhash_rust::xxh3::xxh3_64;

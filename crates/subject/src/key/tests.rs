@@ -72,6 +72,8 @@ fn whatever_is_not_a_key_is_refused_and_no_error_tells_it() {
         short.to_owned(),
         format!("{DIGITS}0"),
         format!("{DIGITS}\n{DIGITS}\n"),
+        format!("{DIGITS}\n{short}\n"),
+        (0..17).map(|n| format!("{n:064x}\n")).collect(),
         format!("{short}g"),
         format!("{DIGITS}\n{}", "#".repeat(5000)),
         "é".repeat(32),
@@ -81,6 +83,37 @@ fn whatever_is_not_a_key_is_refused_and_no_error_tells_it() {
         assert!(!format!("{error} {error:?}").contains(&short[..16]), "{error}");
     }
     let key = Key::read(&dir.file(&format!("# mine\r\n\r\n  {DIGITS}\r\n"), 0o600)).unwrap();
-    assert_eq!(key.0[..3], [0x00, 0x11, 0x22]);
+    assert_eq!(key.0[0][..3], [0x00, 0x11, 0x22]);
     assert_eq!(format!("{key:?}"), "<redacted>");
+}
+
+/// Guarantees: a rotation adds a step behind those there are, leaves the file its owner's only, and nothing of the old file's
+/// bytes where they lay.
+/// Fails when: the old file is not overwritten; the file loses its first step.
+#[test]
+fn a_step_is_added_in_place_and_the_old_file_is_overwritten() {
+    let dir = Dir::new("rotated");
+    let path = dir.file(&format!("{DIGITS}\n"), 0o400);
+    let one = Key::read(&path).unwrap();
+    let old = dir.0.join("old");
+    fs::hard_link(&path, &old).unwrap();
+    // As a process that was killed before the rename leaves it.
+    fs::write(dir.0.join("key.new"), "never used").unwrap();
+
+    let file = KeyFile::lock(&path).unwrap();
+    assert!(matches!(KeyFile::lock(&path), Err(KeyError::Busy(_))));
+    let two = file.add_step().unwrap();
+    assert_eq!((two.scheme(), &two.0[..1]), (2, &one.0[..]));
+    assert_eq!(Key::read(&path).unwrap().0, two.0);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read(&old).unwrap(), vec![0; 65], "what was the file");
+    assert!(!dir.0.join("key.new").exists());
+
+    for _ in 0..14 {
+        file.add_step().unwrap();
+    }
+    assert!(matches!(file.add_step(), Err(KeyError::Full(at)) if at == fs::canonicalize(&path).unwrap()));
+    assert_eq!(Key::read(&path).unwrap().scheme(), 16);
+    drop(file);
+    assert!(KeyFile::lock(&path).is_ok());
 }
