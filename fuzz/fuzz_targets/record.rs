@@ -7,11 +7,14 @@ use tamis_wire::record::{self, Entry};
 
 fuzz_target!(|input: (&[u8], &[u8])| {
     let (key, value) = input;
-    if let Ok(Entry::Record(read)) = record::decode(key, value) {
-        assert_eq!(record::key(&read), key);
-        assert_eq!(record::decode(key, &record::encode(&read)), Ok(Entry::Record(read.clone())));
-        let mut index = Index::new(1);
-        index.apply(0, 0, 0, &read).expect("all is in memory");
-        assert!(index.records() <= 1);
-    }
+    let (read, again) = match record::decode(key, value) {
+        Ok(Entry::Record(read)) => (read.clone(), record::encode(&read)),
+        Ok(Entry::Copy { record: read, recorded_at_ms }) => (read.clone(), record::encode_copy(&read, recorded_at_ms)),
+        Ok(Entry::Heartbeat | Entry::KeyCheck { .. }) | Err(_) => return,
+    };
+    assert_eq!(record::key(&read), key);
+    assert_eq!(record::decode(key, &again), record::decode(key, value));
+    let mut index = Index::new(1);
+    index.apply(0, 0, 0, &read).expect("all is in memory");
+    assert!(index.records() <= 1);
 });

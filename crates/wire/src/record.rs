@@ -6,7 +6,7 @@
 
 use prost::Message as _;
 use tamis_campaign::{Channel, Identity, RecordReason, Source, Tenant, is_identifier};
-use tamis_subject::{SCHEME, Subject};
+use tamis_subject::{SCHEME, SCHEME_MAX, Subject};
 
 use crate::proto::suppression::v1 as proto;
 
@@ -88,7 +88,7 @@ pub struct Record {
     pub source: Source,
     /// An opaque id.
     pub evidence: Box<str>,
-    /// The version of normalisation and key.
+    /// The version of normalisation and key, 1 to [`SCHEME_MAX`].
     pub scheme: u32,
 }
 
@@ -97,6 +97,13 @@ pub struct Record {
 pub enum Entry {
     /// An opt-out or consent.
     Record(Record),
+    /// One that a rotation of the key has written again under a later scheme.
+    Copy {
+        /// The record.
+        record: Record,
+        /// When the log took the first of its line, Unix ms.
+        recorded_at_ms: i64,
+    },
     /// A sign of life.
     Heartbeat,
     /// Which key the log is written with.
@@ -161,6 +168,17 @@ pub fn key(record: &Record) -> Vec<u8> {
 /// The record's value.
 #[must_use]
 pub fn encode(record: &Record) -> Vec<u8> {
+    encode_with(record, 0)
+}
+
+/// The value of a record that a rotation writes again; the log took it first at `recorded_at_ms`, Unix ms.
+#[must_use]
+pub fn encode_copy(record: &Record, recorded_at_ms: i64) -> Vec<u8> {
+    // 0 says that it is no copy, and a log without timestamps says 0.
+    encode_with(record, recorded_at_ms.max(1))
+}
+
+fn encode_with(record: &Record, recorded_at_ms: i64) -> Vec<u8> {
     let (tenant, list) = record.scope.names();
     proto::SuppressionRecord {
         subject: record.subject.to_bytes().to_vec(),
@@ -179,6 +197,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
         source: record.source.number(),
         evidence: record.evidence.to_string(),
         scheme: record.scheme,
+        recorded_at_ms,
     }
     .encode_to_vec()
 }
@@ -192,15 +211,20 @@ pub fn decode(record_key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
         return control(record_key, value);
     }
     let raw = proto::SuppressionRecord::decode(value).map_err(|_| Unreadable::Malformed)?;
+    let recorded_at_ms = raw.recorded_at_ms;
     let record = checked(raw)?;
     if record_key != key(&record) {
         return Err(Unreadable::KeyMismatch);
     }
-    Ok(Entry::Record(record))
+    match recorded_at_ms {
+        0 => Ok(Entry::Record(record)),
+        1.. => Ok(Entry::Copy { record, recorded_at_ms }),
+        ..0 => Err(Unreadable::OutOfRange("recorded_at_ms")),
+    }
 }
 
 fn checked(raw: proto::SuppressionRecord) -> Result<Record, Unreadable> {
-    if raw.scheme != SCHEME {
+    if !(SCHEME..=SCHEME_MAX).contains(&raw.scheme) {
         return Err(Unreadable::UnknownScheme(raw.scheme));
     }
     let out = Unreadable::OutOfRange;
@@ -270,9 +294,11 @@ pub fn key_check(scheme: u32, check: [u8; 16]) -> (Vec<u8>, Vec<u8>) {
     (key, value.encode_to_vec())
 }
 
-/// The partition of a subject's records, of `partitions`: all of one subject in one, so that their order is kept.
+/// The partition of a person's records, of `partitions`: chosen by the subject of the *first* scheme
+/// ([`tamis_subject::Subjects::first`]) whatever the record's own is, so that all of one person are in one partition and their
+/// order is kept through rotations of the key.
 #[must_use]
-pub fn partition_of(subject: &Subject, partitions: u32) -> i32 {
-    let hash = xxhash_rust::xxh3::xxh3_64(&subject.to_bytes());
+pub fn partition_of(first: &Subject, partitions: u32) -> i32 {
+    let hash = xxhash_rust::xxh3::xxh3_64(&first.to_bytes());
     i32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
 }

@@ -105,19 +105,23 @@ proptest! {
     #[test]
     fn a_record_is_read_as_it_was_written_and_only_under_its_own_key(
         subject: [u8; 16], scope in 0u8..3, channel in prop::option::of(prop::sample::select(Channel::ALL)),
-        reason in prop::sample::select(RecordReason::ALL), lifted: bool, effective in 0i64..9, expires: i64, damage in 0usize..60, with: u8,
+        reason in prop::sample::select(RecordReason::ALL), lifted: bool, scheme in 1u32..=16, effective in 0i64..9, expires: i64, first in 1i64.., damage in 0usize..60, with: u8,
     ) {
         let record = Record {
             subject: Subject::from_bytes(subject), identity: Identity::Email,
             scope: match scope { 0 => Scope::Platform, 1 => Scope::Tenant("acme".into()), _ => Scope::List { tenant: "acme".into(), list: "news".into() } },
             channel, reason, state: if lifted { State::Lifted } else { State::InForce },
-            effective_at_ms: effective, expires_at_ms: expires, source: Source::Import, evidence: "e-1".into(), scheme: 1,
+            effective_at_ms: effective, expires_at_ms: expires, source: Source::Import, evidence: "e-1".into(), scheme,
         };
         let (key, mut value) = (record::key(&record), record::encode(&record));
         prop_assert_eq!(record::decode(&key, &value), Ok(Entry::Record(record.clone())));
         prop_assert_eq!(record::decode(b"\x01other", &value), Err(Unreadable::KeyMismatch));
-        let future = Record { scheme: 2, ..record };
-        prop_assert_eq!(record::decode(&record::key(&future), &record::encode(&future)), Err(Unreadable::UnknownScheme(2)));
+        let copy = Entry::Copy { record: record.clone(), recorded_at_ms: first };
+        prop_assert_eq!(record::decode(&key, &record::encode_copy(&record, first)), Ok(copy));
+        for scheme in [0, 17] {
+            let future = Record { scheme, ..record.clone() };
+            prop_assert_eq!(record::decode(&key, &record::encode(&future)), Err(Unreadable::UnknownScheme(scheme)));
+        }
         let length = value.len();
         value[damage % length] = with;
         let _ = record::decode(&key, &value); // damage is told, never a panic
