@@ -105,7 +105,7 @@ fn suppression_acks() {
     let recorder = bus.recorder().unwrap();
     let times = (0..2_000_u32).map(|number| {
         let (sender, acks) = mpsc::channel();
-        let record = KeyedRecord { partition: 0, key: number.to_be_bytes().to_vec(), value: vec![0; 60] };
+        let record = KeyedRecord::new(0, number.to_be_bytes().to_vec(), vec![0; 60]);
         let begun = Instant::now();
         recorder.submit(vec![record], Box::new(move |answer| sender.send(answer.map(drop)).unwrap()));
         acks.recv().unwrap().unwrap();

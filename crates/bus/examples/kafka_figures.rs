@@ -49,7 +49,7 @@ fn main() {
     ends.ask(PATIENCE).unwrap();
     for round in 0..1_000 {
         let (sender, receiver) = mpsc::channel();
-        let record = KeyedRecord { partition: round % 8, key: vec![1; 32], value: vec![2; 60] };
+        let record = KeyedRecord::new(round % 8, vec![1; 32], vec![2; 60]);
         let began = Instant::now();
         recorder.submit(vec![record], Box::new(move |answer| sender.send(answer.unwrap()).unwrap()));
         receiver.recv().unwrap();

@@ -205,8 +205,19 @@ pub struct KeyedRecord {
     pub partition: Partition,
     /// The key.
     pub key: Vec<u8>,
-    /// The value.
-    pub value: Vec<u8>,
+    /// The value; `None` is a tombstone, after which the log forgets what it had under the key.
+    pub value: Option<Vec<u8>>,
+    /// Write it only while the log has nothing under the key from after this offset; -1: nothing at all. A log that can't
+    /// tell, as Kafka, writes it in any case, and whoever needs to know reads what came between.
+    pub unless_after: Option<i64>,
+}
+
+impl KeyedRecord {
+    /// A value, whatever the log has under the key.
+    #[must_use]
+    pub fn new(partition: Partition, key: Vec<u8>, value: Vec<u8>) -> Self {
+        Self { partition, key, value: Some(value), unless_after: None }
+    }
 }
 
 /// A topic that is read as its consumers do.

@@ -121,6 +121,13 @@ fn a_store_without_an_id_gets_one() {
 }
 
 #[test]
+fn a_tombstone_leaves_nothing_under_its_key() {
+    let dir = tempdir().unwrap();
+    let bus = open(dir.path(), config());
+    suite::a_tombstone_leaves_nothing_under_its_key(&*bus);
+}
+
+#[test]
 fn a_tail_goes_on_where_its_group_committed() {
     let (bus, _dir) = fresh();
     suite::a_tail_goes_on_where_its_group_committed(&*bus);
@@ -312,7 +319,7 @@ fn the_partitions_are_dealt_out_to_the_workers_once() {
 #[test]
 fn the_suppression_log_is_compacted_as_it_is_written() {
     let dir = tempdir().unwrap();
-    let record = |value: u8| vec![KeyedRecord { partition: 1, key: vec![7], value: vec![value] }];
+    let record = |value: u8| vec![KeyedRecord::new(1, vec![7], vec![value])];
     for value in 0..3 {
         let bus = open(dir.path(), config());
         let recorder = bus.recorder().unwrap();
@@ -325,4 +332,34 @@ fn the_suppression_log_is_compacted_as_it_is_written() {
         assert_eq!(follower.poll(Duration::ZERO, 10, each).unwrap(), 1);
         assert_eq!(seen, [(i64::from(value), value)]);
     }
+}
+
+/// Guarantees: a record that must not replace what came after an offset replaces nothing else, and a tombstone deletes what it
+/// was meant for and no later record.
+/// Fails when: the place of the record that is there is not looked at.
+#[test]
+fn a_record_under_a_condition_replaces_only_what_its_writer_has_seen() {
+    let dir = tempdir().unwrap();
+    let bus = open(dir.path(), config());
+    let recorder = bus.recorder().unwrap();
+    let write = |value: Option<u8>, unless_after| {
+        let value = value.map(|value| vec![value]);
+        let record = KeyedRecord { partition: 1, key: vec![7], value, unless_after };
+        acked(|acked| recorder.submit(vec![record], acked)).unwrap().as_slice()[1]
+    };
+    let there = || {
+        let mut seen = Vec::new();
+        let mut follower = bus.follower(&Positions::zero(4)).unwrap();
+        let each =
+            &mut |record: tamis_bus::LogRecord<'_>| seen.push((record.offset, record.value.unwrap()[0]));
+        follower.poll(Duration::ZERO, 10, each).unwrap();
+        seen
+    };
+    assert_eq!((write(Some(1), Some(-1)), there()), (1, vec![(0, 1)]), "there was nothing");
+    assert_eq!((write(Some(2), Some(-1)), there()), (1, vec![(0, 1)]));
+    assert_eq!((write(Some(3), Some(0)), there()), (2, vec![(1, 3)]));
+    assert_eq!((write(None, Some(0)), there()), (2, vec![(1, 3)]), "it is another by now");
+    assert_eq!((write(None, Some(1)), there()), (2, vec![]));
+    assert_eq!((write(None, None), there()), (2, vec![]), "there is nothing any more");
+    assert_eq!((write(Some(4), Some(-1)), there()), (3, vec![(2, 4)]), "an offset is never used twice");
 }

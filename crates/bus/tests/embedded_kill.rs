@@ -100,7 +100,7 @@ fn process_to_be_killed() {
     thread::spawn(move || {
         submit_for_ever(records_file, first, |number, acked| {
             let (key, value) = (number.to_string().into_bytes(), vec![1; 40]);
-            recorder.submit(vec![KeyedRecord { partition: (number % 4) as i32, key, value }], acked);
+            recorder.submit(vec![KeyedRecord::new((number % 4) as i32, key, value)], acked);
         });
     });
     route(&bus, false);

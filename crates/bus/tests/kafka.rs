@@ -154,6 +154,11 @@ fn a_topic_that_is_made_again_is_another_log_g5() {
 }
 
 #[test]
+fn a_tombstone_leaves_nothing_under_its_key() {
+    suite::a_tombstone_leaves_nothing_under_its_key(&*fresh());
+}
+
+#[test]
 fn a_tail_goes_on_where_its_group_committed() {
     suite::a_tail_goes_on_where_its_group_committed(&*fresh());
 }
@@ -373,7 +378,7 @@ fn the_barrier_sees_acked_records_behind_an_open_transaction_g1() {
     let topic = format!("{}.suppressions.v1", bus.config().prefix);
     stranger.send(BaseRecord::to(&topic).partition(0).key("stranger").payload("open")).unwrap();
     stranger.flush(PATIENCE).unwrap();
-    let record = KeyedRecord { partition: 0, key: b"key".to_vec(), value: b"value".to_vec() };
+    let record = KeyedRecord::new(0, b"key".to_vec(), b"value".to_vec());
     let reached = acked(|acked| recorder.submit(vec![record], acked)).unwrap();
     assert_eq!(reached.as_slice(), [2, -1, -1, -1]);
     assert!(ends.ask(PATIENCE).unwrap().reaches(&reached));

@@ -155,12 +155,17 @@ impl Write {
         Ok(())
     }
 
+    /// Notes that something was deleted whose pages are to be overwritten.
+    pub(super) fn deleted(&self) {
+        self.deleted.set(true);
+    }
+
     /// Deletes a partition's records before `end`.
     pub(super) fn delete_before(&self, topic: Topic, partition: u32, end: u64) -> Result<(), Error> {
         let mut records =
             self.transaction.open_table(topic.records()).map_err(|e| fault("delete records", e))?;
         let gone = place(partition, 0)..place(partition, end);
-        self.deleted.set(true);
+        self.deleted();
         records.retain_in(gone, |_, _| false).map_err(|e| fault("delete records", e))
     }
 }

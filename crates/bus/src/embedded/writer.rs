@@ -13,7 +13,7 @@ use tamis_campaign::Channel;
 use tracing::{debug, warn};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::core::{Core, KEYS, Topic, Write, fault, now_ms, place};
+use super::core::{Core, KEYS, Topic, Write, fault, now_ms, offset_of, place};
 use super::record::{Fill, Front};
 use super::scrub::scrub;
 use crate::{Acked, Blame, Error, KeyedRecord, Positions, Recorder, Scheduler};
@@ -39,7 +39,9 @@ impl Work {
     fn bytes(&self) -> usize {
         match self {
             Self::Job { value, .. } => value.len() + 64,
-            Self::Suppressions(records) => records.iter().map(|r| r.key.len() + r.value.len() + 64).sum(),
+            Self::Suppressions(records) => {
+                records.iter().map(|r| r.key.len() + r.value.as_ref().map_or(0, Vec::len) + 64).sum()
+            }
         }
     }
 }
@@ -178,35 +180,50 @@ fn append(write: &mut Write, work: &Work, timestamp_ms: i64, partitions: usize) 
                     let detail = format!("partition {partition} of {partitions}");
                     return Err(Error::new("append suppression", Blame::Internal, detail));
                 }
-                positions[partition] = append_suppression(write, record, timestamp_ms)? as i64 + 1;
+                append_suppression(write, record, timestamp_ms)?;
+                positions[partition] = write.end(Topic::Suppressions, record.partition as u32) as i64;
             }
             Ok(Positions::new(positions))
         }
     }
 }
 
-/// Writes one record and deletes the one it replaces. Returns its offset.
-fn append_suppression(write: &mut Write, record: &KeyedRecord, timestamp_ms: i64) -> Result<u64, Error> {
+/// Writes one record and deletes the one it replaces. A tombstone only deletes, for good: whoever has not read what it
+/// deletes passes over a gap there, as over one that was replaced.
+fn append_suppression(write: &mut Write, record: &KeyedRecord, timestamp_ms: i64) -> Result<(), Error> {
     const VERB: &str = "append suppression";
     let partition = record.partition as u32;
-    let offset = write.take(Topic::Suppressions, partition);
-    let at = place(partition, offset);
     let mut key = (partition as u16).to_be_bytes().to_vec();
     key.extend_from_slice(&record.key);
+    let known = {
+        let keys = write.transaction.open_table(KEYS).map_err(|e| fault(VERB, e))?;
+        keys.get(key.as_slice()).map_err(|e| fault(VERB, e))?.map(|place| place.value())
+    };
+    let later = |last| known.is_some_and(|place| i64::try_from(offset_of(place)).is_ok_and(|at| at > last));
+    if record.unless_after.is_some_and(later) {
+        return Ok(());
+    }
+    let offset = record.value.as_ref().map(|_| write.take(Topic::Suppressions, partition));
     let mut keys = write.transaction.open_table(KEYS).map_err(|e| fault(VERB, e))?;
-    let earlier = keys.insert(key.as_slice(), at).map_err(|e| fault(VERB, e))?.map(|place| place.value());
     let mut log = write.transaction.open_table(Topic::Suppressions.records()).map_err(|e| fault(VERB, e))?;
-    if let Some(earlier) = earlier {
+    if let Some(earlier) = known {
         log.remove(earlier).map_err(|e| fault(VERB, e))?;
     }
-    let length = 8 + 4 + record.key.len() + record.value.len();
+    let (Some(value), Some(offset)) = (&record.value, offset) else {
+        keys.remove(key.as_slice()).map_err(|e| fault(VERB, e))?;
+        write.deleted();
+        return Ok(());
+    };
+    let at = place(partition, offset);
+    keys.insert(key.as_slice(), at).map_err(|e| fault(VERB, e))?;
+    let length = 8 + 4 + record.key.len() + value.len();
     let mut stored = log.insert_reserve(at, length).map_err(|e| fault(VERB, e))?;
     Fill::new(stored.as_mut())
         .put(&timestamp_ms.to_le_bytes())
         .length(record.key.len())
         .put(&record.key)
-        .put(&record.value);
-    Ok(offset)
+        .put(value);
+    Ok(())
 }
 
 /// Deletes deliveries and dead letters that are older than the retention. Timestamps rise with the offsets, so

@@ -205,13 +205,15 @@ impl Recorder for KafkaRecorder {
         };
         let pending = Pending::new(records.len(), partitions, acked);
         for record in &records {
-            self.durable.send(
-                &producer,
-                BaseRecord::with_opaque_to(&self.durable.topic, Arc::clone(&pending))
-                    .partition(record.partition)
-                    .key(record.key.as_slice())
-                    .payload(record.value.as_slice()),
-            );
+            let keyed = BaseRecord::with_opaque_to(&self.durable.topic, Arc::clone(&pending))
+                .partition(record.partition)
+                .key(record.key.as_slice());
+            // Without a payload it is a tombstone.
+            let whole = match &record.value {
+                Some(value) => keyed.payload(value.as_slice()),
+                None => keyed,
+            };
+            self.durable.send(&producer, whole);
         }
     }
 }

@@ -145,7 +145,7 @@ fn sorted_numbers(values: impl Iterator<Item = Vec<u8>>) -> Vec<u32> {
 }
 
 pub fn suppression(partition: Partition, key: &str, value: &str) -> KeyedRecord {
-    KeyedRecord { partition, key: key.as_bytes().to_vec(), value: value.as_bytes().to_vec() }
+    KeyedRecord::new(partition, key.as_bytes().to_vec(), value.as_bytes().to_vec())
 }
 
 /// Guarantees: every acked job is read once, each partition's with offsets that rise from where it began.
@@ -286,6 +286,35 @@ pub fn a_follower_reaches_the_end_over_gaps<B: Bus>(bus: &B) {
         expected.insert((partition, name), Some(format!("19/{key}").into_bytes()));
     }
     assert_eq!(values, expected);
+}
+
+/// Guarantees: after a tombstone a new follower finds nothing under its key, or the tombstone last; the end offsets reach
+/// what it was acked with, and so does whoever follows once one more record is there.
+pub fn a_tombstone_leaves_nothing_under_its_key<B: Bus>(bus: &B) {
+    let (recorder, mut ends) = (bus.recorder().unwrap(), bus.end_offsets().unwrap());
+    let write = |record| acked(|acked| recorder.submit(vec![record], acked)).unwrap();
+    write(suppression(0, "kept", "1"));
+    write(suppression(0, "gone", "1"));
+    let gone = KeyedRecord { value: None, ..suppression(0, "gone", "") };
+    let reached = write(gone);
+    assert!(ends.ask(PATIENCE).unwrap().reaches(&reached));
+    let end = write(suppression(0, "beat", "1")).as_slice()[0];
+    let mut values = BTreeMap::new();
+    let mut follower = bus.follower(&Positions::zero(recorder.partitions() as usize)).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut position = 0;
+    while position < end {
+        assert!(Instant::now() < deadline, "stands at {position} of {end}");
+        follower
+            .poll(Duration::from_millis(200), 7, &mut |record| {
+                position = record.offset + 1;
+                values.insert(record.key.to_vec(), record.value.map(<[u8]>::to_vec));
+            })
+            .unwrap();
+    }
+    values.retain(|_, value| value.is_some());
+    let kept = |key: &str| (key.as_bytes().to_vec(), Some(b"1".to_vec()));
+    assert_eq!(values, BTreeMap::from([kept("beat"), kept("kept")]));
 }
 
 /// Guarantees: groups commit on their own; one that comes back goes on where it committed.
