@@ -17,6 +17,7 @@ mod produce;
 pub mod purge;
 mod read;
 mod recall;
+pub mod rotate;
 mod service;
 mod sieve;
 pub mod snapshots;
