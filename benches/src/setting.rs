@@ -132,11 +132,11 @@ impl Setting {
                 evidence: "".into(),
                 scheme: SCHEME,
             };
-            together.push(KeyedRecord {
-                partition: record::partition_of(&subject, recorder.partitions()),
-                key: record::key(&record),
-                value: record::encode(&record),
-            });
+            together.push(KeyedRecord::new(
+                record::partition_of(&subject, recorder.partitions()),
+                record::key(&record),
+                record::encode(&record),
+            ));
             if together.len() == TOGETHER {
                 let acked = wait.one()?;
                 let full = std::mem::replace(&mut together, Vec::with_capacity(TOGETHER));

@@ -65,10 +65,9 @@ pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
 pub fn opt_out(recorder: &dyn Recorder, records: &[record::Record]) {
     let keyed = records
         .iter()
-        .map(|r| KeyedRecord {
-            partition: record::partition_of(&r.subject, recorder.partitions()),
-            key: record::key(r),
-            value: record::encode(r),
+        .map(|r| {
+            let partition = record::partition_of(&r.subject, recorder.partitions());
+            KeyedRecord::new(partition, record::key(r), record::encode(r))
         })
         .collect();
     let (done, acked) = mpsc::channel();

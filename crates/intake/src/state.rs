@@ -10,7 +10,6 @@ use axum::routing::{get, post};
 use tamis_bus::Recorder;
 use tamis_pipeline::Filter;
 use tamis_pipeline::snapshots::Snapshots;
-use tamis_subject::Subjects;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -29,7 +28,6 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the API works with. Clones share it.
 #[derive(Clone)]
 pub struct ApiState {
-    pub(crate) subjects: Subjects,
     pub(crate) filter: Filter,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) metrics: Metrics,
@@ -46,17 +44,10 @@ pub struct ApiState {
 pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 impl ApiState {
-    /// Opt-outs become subjects by `subjects`, are written by `recorder` and looked up in `filter`.
+    /// Opt-outs become subjects by the key of `filter`, are looked up there and written by `recorder`.
     #[must_use]
-    pub fn new(
-        subjects: Subjects,
-        filter: Filter,
-        recorder: Arc<dyn Recorder>,
-        metrics: Metrics,
-        access: Access,
-    ) -> Self {
+    pub fn new(filter: Filter, recorder: Arc<dyn Recorder>, metrics: Metrics, access: Access) -> Self {
         Self {
-            subjects,
             filter,
             recorder,
             metrics,
@@ -109,8 +100,14 @@ impl ApiState {
     }
 
     /// Nothing is recorded or looked up before the filter has read its log: only then is it known that the key is the
-    /// log's, and what is in force.
+    /// log's, and what is in force. Nor with a key from before a rotation.
     pub(crate) fn loaded(&self) -> Result<(), Refusal> {
+        if self.filter.is_outdated() {
+            return Err(Refusal::unavailable(
+                "NOT_READY",
+                "not durable now: the new identity key is not here yet",
+            ));
+        }
         if self.filter.is_loaded() {
             return Ok(());
         }
@@ -138,6 +135,7 @@ pub fn api(state: ApiState) -> Router {
             .route("/v1/local/jobs", post(local::submit_jobs))
             .route("/v1/local/deliveries", get(local::deliveries))
             .route("/v1/local/deliveries/commit", post(local::commit))
+            .route("/v1/local/keys/rotate", post(local::rotate))
             .layer(DefaultBodyLimit::max(local::BODY_BYTES_MAX));
         router = router.merge(local);
     }

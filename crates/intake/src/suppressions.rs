@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tamis_bus::{KeyedRecord, Positions};
 use tamis_campaign::{Channel, Tenant};
+use tamis_subject::SCHEME;
 use tamis_suppression::{Found, Unreadable};
 use tamis_wire::record::{self, Record, State};
 use tokio::sync::oneshot;
@@ -99,8 +100,9 @@ fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> (Vec<Key
     let expires_at_ms = if door == Door::Add { ask.expires_at_ms } else { 0 };
     let expired = expires_at_ms != 0 && expires_at_ms <= crate::now_ms();
     let (mut records, mut rejected) = (Vec::new(), Vec::new());
-    for Row { field, index, subject } in ask.rows.subjects(&state.subjects, ask.tenant()) {
-        let (subject, identity) = match subject {
+    let subjects = state.filter.doors();
+    for Row { field, index, subject } in ask.rows.subjects(&subjects.first(), ask.tenant()) {
+        let (first, identity) = match subject {
             Ok(_) if expired => {
                 rejected.push(Rejected { field, index, code: "EXPIRED" });
                 continue;
@@ -112,7 +114,7 @@ fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> (Vec<Key
             }
         };
         let record = Record {
-            subject,
+            subject: subjects.advance(first, SCHEME),
             identity,
             scope: ask.scope.clone(),
             channel: ask.channel,
@@ -125,13 +127,10 @@ fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> (Vec<Key
             expires_at_ms,
             source: caller.source,
             evidence: ask.evidence.clone(),
-            scheme: tamis_subject::SCHEME,
+            scheme: subjects.scheme(),
         };
-        records.push(KeyedRecord {
-            partition: record::partition_of(&record.subject, partitions),
-            key: record::key(&record),
-            value: record::encode(&record),
-        });
+        let partition = record::partition_of(&first, partitions);
+        records.push(KeyedRecord::new(partition, record::key(&record), record::encode(&record)));
     }
     (records, rejected)
 }
@@ -153,12 +152,14 @@ pub(crate) async fn look_up(
     state.loaded()?;
     let looked = tokio::task::spawn_blocking(move || {
         let _place = place;
-        // Subjects first: the filter's writer waits for whoever reads.
-        let rows: Vec<Row> = ask.rows.subjects(&state.subjects, Tenant::parse(&ask.tenant).ok()).collect();
+        // Subjects first: the filter's writer waits for whoever reads. Its key may be a later one by then.
+        let first = state.filter.doors().first();
+        let rows: Vec<Row> = ask.rows.subjects(&first, Tenant::parse(&ask.tenant).ok()).collect();
         let (index, now_ms) = (state.filter.read(), crate::now_ms());
         let found = |row: &Row| match &row.subject {
             Ok((subject, _)) => {
-                let records = index.in_force(&ask.tenant, subject, now_ms)?;
+                let subject = index.key().advance(*subject, SCHEME);
+                let records = index.in_force(&ask.tenant, &subject, now_ms)?;
                 let records: Vec<Value> = records.iter().map(told).collect();
                 Ok(json!({ "field": row.field, "index": row.index, "records": records }))
             }

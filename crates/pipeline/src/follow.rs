@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tamis_bus::{Bus, EndOffsets, Follower, LogRecord, Positions, Recorder};
 use tamis_subject::{SCHEME, Subject, Subjects};
-use tamis_suppression::Unreadable;
+use tamis_suppression::{Index, Unreadable};
 use tamis_telemetry::{Check, Health, Metrics};
 use tamis_wire::record::{self, Entry, Record};
 
@@ -24,19 +25,26 @@ const APPLY_MAX: usize = 4_096;
 const FORESEEN: usize = 64;
 /// Between two tries when the log can't be reached.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
+/// How long one poll waits while a filter is built beside: the other has records at once.
+const POLL_WAIT_BRIEF: Duration = Duration::from_millis(1);
 /// How long to wait for the key check to come back before it is written again.
 const KEY_CHECK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What one record of the log asks for.
 enum Step {
-    Apply(Record, i64),
+    /// To apply a record; `copy` is one that a rotation of the key has written again.
+    Apply {
+        record: Record,
+        recorded_at_ms: i64,
+        copy: bool,
+    },
     Advance,
 }
 
 impl Step {
     fn subject(&self) -> Option<&Subject> {
         match self {
-            Self::Apply(record, _) => Some(&record.subject),
+            Self::Apply { record, .. } => Some(&record.subject),
             Self::Advance => None,
         }
     }
@@ -49,9 +57,22 @@ pub(crate) struct Follow<B: Bus> {
     pub(crate) subjects: Subjects,
     pub(crate) filter: Filter,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
+    pub(crate) offered: Offered,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// Where a later key of the log is left, to be taken.
+pub(crate) type Offered = Arc<Mutex<Option<Subjects>>>;
+
+/// An index under a later key, on its way to where the one in use is.
+struct Next<F> {
+    follower: F,
+    reader: Reader,
+    index: Index,
+    /// The log's end, and the gaps before it was asked.
+    target: Option<(Positions, u64)>,
 }
 
 impl<B: Bus> Follow<B> {
@@ -62,13 +83,16 @@ impl<B: Bus> Follow<B> {
     pub(crate) fn run(self, loaded: impl FnOnce()) -> Result<(), Stopped> {
         let watch = Stopwatch::start();
         self.health.set(Check::Filter, false, "loading");
-        let partitions = usize::try_from(self.recorder.partitions()).unwrap_or(0);
         let mut asker = self.bus.end_offsets().map_err(Stopped::Log)?;
-        let restored = self.snapshots.as_ref().and_then(|snapshots| snapshots.restore(&*self.bus, &mut asker));
+        let restored =
+            self.snapshots.as_ref().and_then(|snapshots| snapshots.restore(&*self.bus, &mut asker));
         let mut follower = self.bus.follower(&self.filter.position()).map_err(Stopped::Log)?;
-        let mut reader = Reader::new(partitions);
-        // A snapshot is of this key, or it would not have been taken.
-        reader.key_checked = restored.is_some();
+        let mut reader = Reader::new(self.partitions(), self.subjects.clone());
+        if let Some(about) = restored {
+            // A snapshot is of this key, or it would not have been taken.
+            (reader.key_checked, reader.told) = (true, about.told_scheme);
+        }
+        let mut next = None;
         let mut loaded = Some(loaded);
         let mut target: Option<Positions> = None;
         let mut key_check_sent: Option<Stopwatch> = None;
@@ -80,11 +104,32 @@ impl<B: Bus> Follow<B> {
                     std::thread::sleep(RETRY);
                 }
             }
-            self.poll(&mut follower, &mut reader)?;
+            let wait = if next.is_some() { POLL_WAIT_BRIEF } else { POLL_WAIT };
+            let steps = self.poll(&mut follower, &mut reader, wait)?;
+            self.apply(&steps).map_err(|error| {
+                if let Some(snapshots) = &self.snapshots {
+                    snapshots.condemn();
+                }
+                Stopped::Snapshot(error)
+            })?;
+            self.filter.set_told(reader.told, reader.outdated);
+            if reader.loaded
+                && self.renew(&reader.subjects, &mut next, &mut asker)
+                && let Some(next) = next.take()
+            {
+                self.filter.swap(next.index, next.reader.subjects.clone());
+                if let Some(snapshots) = &self.snapshots {
+                    snapshots.let_go();
+                }
+                (follower, reader) = (next.follower, Reader { loaded: true, ..next.reader });
+                self.filter.set_told(reader.told, reader.outdated);
+                tracing::info!(scheme = reader.subjects.newest(), "filter rebuilt under the new key");
+            }
             if let (Some(target), true) = (&target, loaded.is_some())
                 && self.filter.position().reaches(target)
             {
                 if reader.key_checked {
+                    reader.loaded = true;
                     self.finish_loading(&watch);
                     if let Some(loaded) = loaded.take() {
                         loaded();
@@ -100,6 +145,61 @@ impl<B: Bus> Follow<B> {
         Ok(())
     }
 
+    fn partitions(&self) -> usize {
+        usize::try_from(self.recorder.partitions()).unwrap_or(0)
+    }
+
+    /// Takes a key that was offered and builds an index under it, from the log's beginning, beside the one in use; `true` when
+    /// that one may be replaced by it: it has come to an end that was asked after its last gap, and as far.
+    fn renew(
+        &self,
+        subjects: &Subjects,
+        next: &mut Option<Next<B::Follower>>,
+        asker: &mut B::EndOffsets,
+    ) -> bool {
+        if let Some(offered) = self.offered.lock().take() {
+            if !offered.continues(subjects) {
+                tracing::error!("the new key file does not continue the key in use, which stays");
+            } else if offered.newest() > subjects.newest() {
+                tracing::info!(scheme = offered.newest(), "new key: building a filter under it");
+                match self.bus.follower(&Positions::zero(self.partitions())) {
+                    Ok(follower) => {
+                        let reader = Reader::new(self.partitions(), offered);
+                        let index = Index::new(self.partitions());
+                        *next = Some(Next { follower, reader, index, target: None });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "suppression log cannot be read anew: trying again");
+                        self.offered.lock().get_or_insert(offered);
+                    }
+                }
+            }
+        }
+        let Some(building) = next else { return false };
+        let polled = self.poll(&mut building.follower, &mut building.reader, Duration::ZERO);
+        let applied =
+            polled.and_then(|steps| apply_to(&mut building.index, &steps).map_err(Stopped::Snapshot));
+        if let Err(error) = applied {
+            tracing::error!(%error, "no filter under the new key file; the key in use stays");
+            *next = None;
+            return false;
+        }
+        let position = Positions::new(building.index.position().to_vec());
+        let gaps = building.index.gaps();
+        if !building.reader.key_checked || !position.reaches(&self.filter.position()) {
+            return false;
+        }
+        match &building.target {
+            Some((end, _)) if !position.reaches(end) => false,
+            Some((_, before)) if *before == gaps => true,
+            // What was in the gap may be past the end that was asked (G1).
+            Some(_) | None => {
+                building.target = asker.ask(ASK_TIMEOUT).ok().map(|end| (end, gaps));
+                false
+            }
+        }
+    }
+
     fn finish_loading(&self, watch: &Stopwatch) {
         self.filter.set_loaded();
         let (subjects, records, bytes) = {
@@ -113,10 +213,12 @@ impl<B: Bus> Follow<B> {
     }
 
     fn send_key_check(&self) {
-        let (key, value) = record::key_check(SCHEME, self.subjects.check_value());
-        let keyed = tamis_bus::KeyedRecord { partition: 0, key, value };
+        let checks = (SCHEME..=self.subjects.newest()).filter_map(|scheme| {
+            let (key, value) = record::key_check(scheme, self.subjects.check_value(scheme)?);
+            Some(tamis_bus::KeyedRecord::new(0, key, value))
+        });
         self.recorder.submit(
-            vec![keyed],
+            checks.collect(),
             Box::new(|acked| {
                 if let Err(error) = acked {
                     tracing::warn!(%error, "key check could not be written");
@@ -125,10 +227,16 @@ impl<B: Bus> Follow<B> {
         );
     }
 
-    fn poll(&self, follower: &mut B::Follower, reader: &mut Reader) -> Result<(), Stopped> {
+    /// What the log's next records ask for.
+    fn poll(
+        &self,
+        follower: &mut B::Follower,
+        reader: &mut Reader,
+        wait: Duration,
+    ) -> Result<Vec<(i32, i64, Step)>, Stopped> {
         let mut steps: Vec<(i32, i64, Step)> = Vec::new();
-        let polled = follower.poll(POLL_WAIT, APPLY_MAX, &mut |log_record| {
-            if let Some(step) = reader.read(&self.subjects, &self.metrics, &log_record) {
+        let polled = follower.poll(wait, APPLY_MAX, &mut |log_record| {
+            if let Some(step) = reader.read(&self.metrics, &log_record) {
                 steps.push((log_record.partition, log_record.offset, step));
             }
         });
@@ -142,39 +250,23 @@ impl<B: Bus> Follow<B> {
         if reader.wrong_key {
             return Err(Stopped::WrongKey);
         }
-        if steps.is_empty() {
-            return Ok(());
-        }
-        self.apply(&steps).map_err(|error| {
-            if let Some(snapshots) = &self.snapshots {
-                snapshots.condemn();
-            }
-            Stopped::Snapshot(error)
-        })
+        Ok(steps)
     }
 
     fn apply(&self, steps: &[(i32, i64, Step)]) -> Result<(), Unreadable> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         // What takes long is made beside the index, while the workers go on reading it.
         let prepared = self.filter.read().prepare(steps.iter().filter_map(|(_, _, step)| step.subject()))?;
         self.filter.change(|index| {
             index.accept(prepared);
-            for steps in steps.chunks(FORESEEN) {
-                index.foresee(steps.iter().filter_map(|(_, _, step)| step.subject()));
-                for (partition, offset, step) in steps {
-                    match step {
-                        Step::Apply(record, recorded_at_ms) => {
-                            index.apply(*partition, *offset, *recorded_at_ms, record)?;
-                        }
-                        Step::Advance => index.advance(*partition, *offset),
-                    }
-                }
-            }
-            Ok::<(), Unreadable>(())
+            apply_to(index, steps)
         })?;
         if self.filter.is_loaded() {
             let now = unix_ms();
             for (_, _, step) in steps {
-                if let Step::Apply(record, recorded_at_ms) = step {
+                if let Step::Apply { record, recorded_at_ms, copy: false } = step {
                     #[expect(clippy::cast_precision_loss, reason = "a latency in seconds")]
                     self.metrics
                         .optout_effective_seconds(record.source, (now - recorded_at_ms).max(0) as f64 / 1e3);
@@ -187,35 +279,88 @@ impl<B: Bus> Follow<B> {
     }
 }
 
+fn apply_to(index: &mut Index, steps: &[(i32, i64, Step)]) -> Result<(), Unreadable> {
+    for steps in steps.chunks(FORESEEN) {
+        index.foresee(steps.iter().filter_map(|(_, _, step)| step.subject()));
+        for (partition, offset, step) in steps {
+            match step {
+                Step::Apply { record, recorded_at_ms, .. } => {
+                    index.apply(*partition, *offset, *recorded_at_ms, record)?;
+                }
+                Step::Advance => index.advance(*partition, *offset),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads the log's records one by one, and knows which partitions can no longer be trusted.
 struct Reader {
+    subjects: Subjects,
     stuck: Vec<bool>,
+    /// Whether everything from before the start is read.
+    loaded: bool,
     key_checked: bool,
     wrong_key: bool,
+    /// The newest scheme of a key check.
+    told: u32,
+    /// Whether a partition is stuck for want of a newer key.
+    outdated: bool,
 }
 
 impl Reader {
-    fn new(partitions: usize) -> Self {
-        Self { stuck: vec![false; partitions], key_checked: false, wrong_key: false }
+    fn new(partitions: usize, subjects: Subjects) -> Self {
+        let stuck = vec![false; partitions];
+        Self {
+            subjects,
+            stuck,
+            loaded: false,
+            key_checked: false,
+            wrong_key: false,
+            told: 0,
+            outdated: false,
+        }
     }
 
     /// `None` when the filter must not move on in this partition: a record there could not be read, and to go on
     /// would claim more than is known (G5).
-    fn read(&mut self, subjects: &Subjects, metrics: &Metrics, record: &LogRecord<'_>) -> Option<Step> {
+    fn read(&mut self, metrics: &Metrics, record: &LogRecord<'_>) -> Option<Step> {
+        let subjects = &self.subjects;
         let stuck = usize::try_from(record.partition).ok().and_then(|p| self.stuck.get_mut(p))?;
         if *stuck {
             return None;
         }
-        // A tombstone only cleans up what was lifted before it (semantics, section 2).
+        // A tombstone only cleans up what was lifted before it (semantics, section 2), or what a rotation has copied before it.
         let Some(value) = record.value else { return Some(Step::Advance) };
+        let apply = |record: Record, recorded_at_ms, copy| {
+            let subject = subjects.advance(record.subject, record.scheme);
+            Some(Step::Apply { record: Record { subject, ..record }, recorded_at_ms, copy })
+        };
+        let known = |scheme| scheme <= subjects.newest();
         match record::decode(record.key, value) {
-            Ok(Entry::Record(decoded)) => Some(Step::Apply(decoded, record.timestamp_ms)),
+            Ok(Entry::Record(decoded)) if known(decoded.scheme) => apply(decoded, record.timestamp_ms, false),
+            Ok(Entry::Copy { record: decoded, recorded_at_ms }) if known(decoded.scheme) => {
+                apply(decoded, recorded_at_ms, true)
+            }
             Ok(Entry::Heartbeat) => Some(Step::Advance),
-            Ok(Entry::KeyCheck { scheme, value }) => {
-                let ours = scheme == SCHEME && value == subjects.check_value();
+            Ok(Entry::KeyCheck { scheme, value }) if known(scheme) || !self.loaded => {
+                let ours = subjects.check_value(scheme) == Some(value);
                 self.wrong_key |= !ours;
                 self.key_checked |= ours;
+                self.told = self.told.max(scheme);
                 Some(Step::Advance)
+            }
+            Ok(Entry::Record(_) | Entry::Copy { .. } | Entry::KeyCheck { .. })
+            | Err(record::Unreadable::UnknownScheme(_)) => {
+                *stuck = true;
+                self.outdated = true;
+                metrics.error("follow", "key_rotated");
+                tracing::error!(
+                    partition = record.partition,
+                    offset = record.offset,
+                    "the key of the suppression log was rotated, and this process needs the new key file: holding"
+                );
+                None
             }
             Err(error) => {
                 *stuck = true;
@@ -239,7 +384,7 @@ pub(crate) fn heartbeat(recorder: &dyn Recorder, every: Duration, stop: &AtomicB
         let beats = (0..recorder.partitions())
             .map(|partition| {
                 let (key, value) = record::heartbeat();
-                tamis_bus::KeyedRecord { partition: i32::try_from(partition).unwrap_or(0), key, value }
+                tamis_bus::KeyedRecord::new(i32::try_from(partition).unwrap_or(0), key, value)
             })
             .collect();
         // A heartbeat that fails is followed by the next.

@@ -27,7 +27,7 @@ mod tally;
 mod view;
 mod worker;
 
-pub use filter::Filter;
+pub use filter::{Filter, View};
 pub use service::{Running, start};
 
 use std::time::Duration;
@@ -86,7 +86,8 @@ impl Options {
 pub enum Stopped {
     /// The suppression log was written under another key: this filter would let everybody through.
     #[error(
-        "the key does not fit the suppression log: identity.key_file must be the key that the log was written with"
+        "the key does not fit the suppression log: identity.key_file must be the key that the log was written with, \
+         with every step that a rotation added"
     )]
     WrongKey,
     /// The log cannot be used.

@@ -51,6 +51,11 @@ impl Line {
         }
     }
 
+    /// Makes subjects with the key of the view that is used next.
+    pub(crate) fn use_key(&mut self, subjects: &Subjects) {
+        self.sieve.use_key(subjects);
+    }
+
     /// Passes a batch: what goes out is appended to `outgoing`, with the offsets that are done by it.
     pub(crate) fn pass<'a>(
         &mut self,

@@ -119,7 +119,10 @@ impl<'a> Rotation<'a> {
         stop: &'a AtomicBool,
     ) -> Self {
         let options = Options { settle, cells_max: CELLS_MAX };
-        let open: Open<'a> = Box::new(|| Ok(Box::new(bus.follower()?) as Box<dyn Follower>));
+        let open: Open<'a> = Box::new(|| {
+            let beginning = Positions::zero(usize::try_from(recorder.partitions()).unwrap_or(0));
+            Ok(Box::new(bus.follower(&beginning)?) as Box<dyn Follower>)
+        });
         Self::over(open, recorder, subjects, options, stop)
     }
 

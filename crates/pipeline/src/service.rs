@@ -16,7 +16,7 @@ use tamis_wire::DeadLetterCode;
 use crate::barrier::{Ask, Barrier};
 use crate::control::{Control, Input, Limits};
 use crate::filter::Filter;
-use crate::follow::{Follow, heartbeat};
+use crate::follow::{Follow, Offered, heartbeat};
 use crate::group::Group;
 use crate::holding::Holding;
 use crate::line::Line;
@@ -40,6 +40,7 @@ const RETRY_MS: u64 = 200;
 pub struct Running {
     filter: Filter,
     recorder: Arc<dyn Recorder>,
+    offered: Offered,
     stop: Arc<AtomicBool>,
     state: Arc<State>,
     threads: Vec<JoinHandle<()>>,
@@ -86,7 +87,8 @@ pub fn start<B: Bus>(
         metrics.declare_dead_letter(code.as_str());
     }
     let recorder: Arc<dyn Recorder> = Arc::new(bus.recorder()?);
-    let filter = Filter::new(usize::try_from(recorder.partitions()).unwrap_or(0));
+    let filter = Filter::new(usize::try_from(recorder.partitions()).unwrap_or(0), subjects.clone());
+    let offered = Offered::default();
     let holding = Arc::new(Holding::new(metrics.clone(), health.clone()));
     let group = Arc::new(Group::new(options.workers, health.clone()));
     let store = Arc::new(Store::new(health.clone()));
@@ -145,6 +147,7 @@ pub fn start<B: Bus>(
             subjects,
             filter: filter.clone(),
             snapshots: snapshots.clone(),
+            offered: offered.clone(),
             metrics,
             health,
             stop: stop.clone(),
@@ -156,7 +159,7 @@ pub fn start<B: Bus>(
             }
         }
     }));
-    Ok(Running { filter, recorder, stop, state, threads, snapshots, at_end })
+    Ok(Running { filter, recorder, offered, stop, state, threads, snapshots, at_end })
 }
 
 impl Running {
@@ -176,6 +179,12 @@ impl Running {
     #[must_use]
     pub fn snapshots(&self) -> Option<Arc<Snapshots>> {
         self.snapshots.clone()
+    }
+
+    /// Takes the key that was made of the one in use by rotation: a filter is built under it beside the one in use, which takes
+    /// its place when it has come as far. The key in use, or one that does not continue it, changes nothing.
+    pub fn take_key(&self, subjects: Subjects) {
+        *self.offered.lock() = Some(subjects);
     }
 
     /// Why the service stopped by itself, if it did.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tamis_bus::{Bus, EndOffsets as _, LogIdentity, Positions};
-use tamis_subject::{SCHEME, Subjects};
+use tamis_subject::Subjects;
 use tamis_suppression::Index;
 use tamis_suppression::snapshot::{self, About, Error, Folder, Refused, Stamp};
 use tamis_telemetry::Metrics;
@@ -38,8 +38,8 @@ pub fn stamp(log: &LogIdentity, subjects: &Subjects) -> Stamp {
     Stamp {
         cluster: log.cluster.clone(),
         topic: log.topic.clone(),
-        scheme: SCHEME,
-        key_check: subjects.check_value(),
+        scheme: subjects.newest(),
+        key_check: subjects.check_value(subjects.newest()).unwrap_or_default(),
     }
 }
 
@@ -146,6 +146,11 @@ impl Snapshots {
         }
     }
 
+    /// The filter rests on no snapshot any more: another index has taken its place.
+    pub(crate) fn let_go(&self) {
+        self.in_use.store(0, Ordering::Relaxed);
+    }
+
     /// Writes one now; `None` while the filter is not loaded.
     ///
     /// # Errors
@@ -155,7 +160,7 @@ impl Snapshots {
         let watch = Stopwatch::start();
         let (of, stamp, told_scheme) = {
             let view = self.filter.read();
-            (view.life(), stamp(log, &self.subjects), SCHEME)
+            (view.life(), stamp(log, view.key()), self.filter.told())
         };
         let go_on = || self.end.lock().is_none_or(|end| Instant::now() < end);
         let order = snapshot::Order { stamp, told_scheme, taken_at_ms: unix_ms(), of, go_on: &go_on };

@@ -223,9 +223,10 @@ impl Worker {
         let watch = Stopwatch::start();
         let mut outgoing = hand.spare.pop().unwrap_or_default();
         let tally = {
-            let index = self.filter.read();
-            let position = Packed::new(index.position());
-            let sight = Sight { index: &index, position: &position, now_ms: unix_ms() };
+            let view = self.filter.read();
+            self.line.use_key(view.key());
+            let position = Packed::new(view.position());
+            let sight = Sight { index: &view, position: &position, now_ms: unix_ms() };
             self.line.pass(batch.records(), sight, &mut outgoing)
         };
         drop(batch);

@@ -57,6 +57,13 @@ impl Sieve {
         }
     }
 
+    /// Makes subjects with `subjects` from now on, which is the key in use or a later one of it.
+    pub fn use_key(&mut self, subjects: &Subjects) {
+        if subjects.scheme() != self.subjects.scheme() {
+            self.subjects = subjects.clone();
+        }
+    }
+
     /// Decides one job at `now_ms`: `value` is its record, `spans` its recipients, `index` the filter.
     pub fn decide<'a>(
         &'a mut self,

@@ -14,6 +14,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tamis_campaign::{Channel, RecordReason, Source};
+use tamis_pipeline::rotate::Rotated;
 use tamis_subject::Subjects;
 use tamis_suppression::Index;
 use tamis_wire::proto::campaign::v1::SendJob;
@@ -150,6 +151,20 @@ impl Service {
         }
     }
 
+    /// Rotates the identity key, which takes as long as it takes.
+    pub(crate) fn rotate(&self) -> Outcome<Rotated> {
+        let patient = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let service = Self { agent: patient.into(), base: self.base.clone(), token: self.token.clone() };
+        let answer = service.done("/v1/local/keys/rotate", &json!({}))?;
+        let number = |name: &str| answer[name].as_u64().unwrap_or(0);
+        Ok(Rotated {
+            scheme: u32::try_from(number("scheme")).unwrap_or(0),
+            copied: number("copied"),
+            removed: number("removed"),
+            blocked_again: number("blocked_again"),
+        })
+    }
+
     /// Adds or lifts opt-outs; answers the lines rejected, each with a code.
     pub(crate) fn suppress(&self, ask: &Ask, rows: &Rows) -> Outcome<Vec<(usize, String)>> {
         let mut body = json!({
@@ -241,7 +256,7 @@ impl Service {
             }
             let answer = self.done("/v1/suppressions/lookup", &body)?;
             for told in answer["results"][0]["records"].as_array().into_iter().flatten() {
-                if let Some((record, recorded_at_ms)) = record_of(told, subject, job) {
+                if let Some((record, recorded_at_ms)) = record_of(told, subject, subjects.scheme(), job) {
                     index
                         .apply(0, offset, recorded_at_ms, &record)
                         .or_exit(ExitCode::Failed, "note what the running service tells")?;
@@ -253,7 +268,12 @@ impl Service {
 }
 
 /// A record as the look-up tells it.
-fn record_of(told: &Value, subject: tamis_subject::Subject, job: &SendJob) -> Option<(Record, i64)> {
+fn record_of(
+    told: &Value,
+    subject: tamis_subject::Subject,
+    scheme: u32,
+    job: &SendJob,
+) -> Option<(Record, i64)> {
     let text = |name: &str| told[name].as_str().unwrap_or_default();
     let number = |name: &str| told[name].as_i64().unwrap_or(0);
     let tenant = job.tenant.as_str();
@@ -274,7 +294,7 @@ fn record_of(told: &Value, subject: tamis_subject::Subject, job: &SendJob) -> Op
         expires_at_ms: number("expires_at_ms"),
         source: Source::from_name(text("source"))?,
         evidence: text("evidence").into(),
-        scheme: tamis_subject::SCHEME,
+        scheme,
     };
     Some((record, number("recorded_at_ms")))
 }

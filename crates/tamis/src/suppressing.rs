@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tamis_bus::KeyedRecord;
 use tamis_campaign::{Channel, Identity, Reason, RecordReason, Source, Tenant};
-use tamis_subject::{Invalid, Postal, Subject, Subjects};
+use tamis_subject::{Invalid, Postal, SCHEME, Subject, Subjects};
 use tamis_wire::record::{self, Record, Scope, State};
 
 use crate::exit_code::{ExitCode, OrExit as _, Outcome};
@@ -71,25 +71,17 @@ impl Rows {
 }
 
 /// Writes the rows' records and waits until all are durable. Answers the lines rejected, each with a code.
-pub(crate) fn write(
-    loaded: &Loaded,
-    subjects: &Subjects,
-    ask: &Ask,
-    rows: &Rows,
-) -> Outcome<Vec<(usize, String)>> {
-    let recorder = loaded.recorder();
+pub(crate) fn write(loaded: &Loaded, ask: &Ask, rows: &Rows) -> Outcome<Vec<(usize, String)>> {
+    let (recorder, subjects) = (loaded.recorder(), loaded.filter().doors());
     let mut rejected = Vec::new();
     let mut records = Vec::new();
     for (number, text) in rows.iter() {
-        match subject(subjects, ask, text) {
+        match subject(&subjects.first(), ask, text) {
             Err(code) => rejected.push((number, code.to_owned())),
-            Ok((subject, identity)) => {
-                let record = record_of(ask, subject, identity);
-                records.push(KeyedRecord {
-                    partition: record::partition_of(&record.subject, recorder.partitions()),
-                    key: record::key(&record),
-                    value: record::encode(&record),
-                });
+            Ok((first, identity)) => {
+                let record = record_of(ask, &subjects, first, identity);
+                let partition = record::partition_of(&first, recorder.partitions());
+                records.push(KeyedRecord::new(partition, record::key(&record), record::encode(&record)));
             }
         }
     }
@@ -129,10 +121,11 @@ fn subject(subjects: &Subjects, ask: &Ask, text: &str) -> Result<(Subject, Ident
     Ok((subjects.phone(text).map_err(code)?, Identity::Phone))
 }
 
-fn record_of(ask: &Ask, subject: Subject, identity: Identity) -> Record {
+/// The record of whoever is `first` under the first scheme.
+fn record_of(ask: &Ask, subjects: &Subjects, first: Subject, identity: Identity) -> Record {
     let tenant = ask.tenant.as_str();
     Record {
-        subject,
+        subject: subjects.advance(first, SCHEME),
         identity,
         scope: match &ask.reach {
             Reach::Platform => Scope::Platform,
@@ -146,6 +139,6 @@ fn record_of(ask: &Ask, subject: Subject, identity: Identity) -> Record {
         expires_at_ms: ask.expires_at_ms,
         source: Source::Operator,
         evidence: ask.reason_text.as_deref().unwrap_or(&ask.evidence).into(),
-        scheme: tamis_subject::SCHEME,
+        scheme: subjects.scheme(),
     }
 }

@@ -113,11 +113,11 @@ fn body(opt_out: &OptOut) -> String {
 fn at_the_log(shared: &Shared, opt_out: &OptOut) -> bool {
     let OptOut { address_of, person, tenant, channel, reason, .. } = opt_out;
     let record = people::record(&shared.subjects, *address_of, *person, tenant, *channel, *reason);
-    let keyed = KeyedRecord {
-        partition: record::partition_of(&record.subject, shared.recorder.partitions()),
-        key: record::key(&record),
-        value: record::encode(&record),
-    };
+    let keyed = KeyedRecord::new(
+        record::partition_of(&record.subject, shared.recorder.partitions()),
+        record::key(&record),
+        record::encode(&record),
+    );
     let (done, acked) = mpsc::channel();
     // Nobody listens any more after the limit.
     let answered = move |result: Result<_, tamis_bus::Error>| done.send(result.is_ok()).unwrap_or(());

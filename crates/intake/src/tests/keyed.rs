@@ -54,7 +54,6 @@ async fn the_process_token_and_auth_off_make_an_operator() {
     assert_eq!(house.add("t0ken2", &body()).await.status, 401);
     let state = &house.state;
     house.state = crate::ApiState::new(
-        state.subjects.clone(),
         state.filter.clone(),
         state.recorder.clone(),
         state.metrics.clone(),

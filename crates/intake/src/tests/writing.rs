@@ -68,7 +68,7 @@ async fn a_call_is_confirmed_only_when_the_log_has_it() {
 #[tokio::test]
 async fn nothing_is_taken_before_the_filter_has_read_its_log() {
     let mut house = House::new();
-    house.state.filter = tamis_pipeline::Filter::new(8);
+    house.state.filter = tamis_pipeline::Filter::new(8, house.state.filter.doors());
     let answer = house.add(&house.acme, &stop(&[PHONE])).await;
     assert_eq!(answer.told(), (503, "NOT_READY"));
     let look_up = json!({ "addresses": [PHONE] });

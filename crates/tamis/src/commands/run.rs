@@ -3,9 +3,11 @@
 //! The admin endpoints come first, so that `/readyz` says 503 while the rest is waited for; the API comes last,
 //! when opt-outs can be taken.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tamis_bus::Bus;
 use tamis_bus::kafka::{Kafka, topics};
@@ -18,7 +20,7 @@ use tamis_telemetry::{Health, Metrics};
 use crate::cli::Global;
 use crate::context::{self, Context, Opened};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
-use crate::local::{self, LocalLog};
+use crate::local::{self, KeyOf, LocalLog};
 use crate::service::Advertised;
 use crate::serving::Serving;
 
@@ -26,6 +28,8 @@ use crate::serving::Serving;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often it is looked whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often the key file is looked at: a new one counts within five seconds, as API keys do.
+const LOOK_AT_KEY_EVERY: Duration = Duration::from_secs(1);
 /// How long a broker may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries to reach a broker: the first and the longest.
@@ -82,10 +86,11 @@ impl Run {
                 house.live(bus, None)
             }
             Opened::Embedded(bus) => {
-                let local: Arc<dyn Local> = Arc::new(LocalLog::new(
-                    bus.clone(),
-                    house.context.settings.topics().max_message_bytes(),
-                )?);
+                let settings = &house.context.settings;
+                let identity = settings.identity();
+                let key = KeyOf { file: identity.key_file().to_owned(), region: identity.default_region() };
+                let local: Arc<dyn Local> =
+                    Arc::new(LocalLog::new(bus.clone(), settings.topics().max_message_bytes(), key)?);
                 house.live(bus, Some(local))
             }
         }
@@ -162,12 +167,19 @@ impl House {
             }
         };
         let mut ready = false;
+        let mut key_file = KeyWatch::new(self.context.settings.identity().key_file());
         let stopped = loop {
             if self.stop.wait(LOOK_EVERY) {
                 break None;
             }
             if let Some(stopped) = running.stopped() {
                 break Some(stopped);
+            }
+            if key_file.has_changed() {
+                match self.context.subjects() {
+                    Ok(subjects) => running.take_key(subjects),
+                    Err(error) => tracing::error!(%error, "key file refused; the key in use stays"),
+                }
             }
             if !ready && self.health.is_ready() {
                 ready = true;
@@ -209,14 +221,8 @@ impl House {
             Auth::On => Access::keys(http.keys_file())?,
             Auth::Off => Access::open(),
         };
-        let state = ApiState::new(
-            self.subjects.clone(),
-            running.filter(),
-            running.recorder(),
-            self.metrics.clone(),
-            access,
-        )
-        .with_snapshots(running.snapshots());
+        let state = ApiState::new(running.filter(), running.recorder(), self.metrics.clone(), access)
+            .with_snapshots(running.snapshots());
         let Some(local) = local else {
             self.serving.api(http.api(), state)?;
             return Ok(None);
@@ -224,6 +230,33 @@ impl House {
         let token = local::token()?;
         let bound = self.serving.api(http.api(), state.with_local(local).with_process_token(&token))?;
         Ok(Some(Advertised::write(self.context.data_dir(), bound, &token)?))
+    }
+}
+
+/// The identity key's file, which a rotation replaces.
+struct KeyWatch {
+    path: PathBuf,
+    looked: Option<Instant>,
+    mark: Option<Mark>,
+}
+
+/// What changes when a file is replaced or written: inode, size, time of change in seconds and nanoseconds.
+type Mark = (u64, u64, i64, i64);
+
+impl KeyWatch {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), looked: None, mark: None }
+    }
+
+    /// Whether it is another than at the last look; the first one says yes, since it was read before.
+    fn has_changed(&mut self) -> bool {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_AT_KEY_EVERY) {
+            return false;
+        }
+        self.looked = Some(Instant::now());
+        let Ok(file) = std::fs::metadata(&self.path) else { return false };
+        let mark = Some((file.ino(), file.size(), file.ctime(), file.ctime_nsec()));
+        std::mem::replace(&mut self.mark, mark) != mark
     }
 }
 

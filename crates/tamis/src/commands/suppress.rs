@@ -119,13 +119,13 @@ impl Suppress {
         match context.log()? {
             Log::Service(service) => total.take(lines, |rows| service.suppress(&ask, rows))?,
             Log::Kafka(bus) => {
-                let loaded = Loaded::from(bus, subjects.clone(), context.snapshots(None))?;
-                total.take(lines, |rows| write(&loaded, &subjects, &ask, rows))?;
+                let loaded = Loaded::from(bus, subjects, context.snapshots(None))?;
+                total.take(lines, |rows| write(&loaded, &ask, rows))?;
                 loaded.end();
             }
             Log::Embedded(bus) => {
-                let loaded = Loaded::from(bus, subjects.clone(), context.snapshots(None))?;
-                total.take(lines, |rows| write(&loaded, &subjects, &ask, rows))?;
+                let loaded = Loaded::from(bus, subjects, context.snapshots(None))?;
+                total.take(lines, |rows| write(&loaded, &ask, rows))?;
                 loaded.end();
             }
         }

@@ -284,7 +284,7 @@ impl<S: Scheduler> Desk<S> {
         }
         let record = record_of(&self.subjects, self.world.people(), wish);
         let partition = record::partition_of(&record.subject, self.recorder.partitions());
-        let keyed = KeyedRecord { partition, key: record::key(&record), value: record::encode(&record) };
+        let keyed = KeyedRecord::new(partition, record::key(&record), record::encode(&record));
         self.recorder.submit(vec![keyed], Box::new(acked));
     }
 }
