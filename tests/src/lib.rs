@@ -12,6 +12,7 @@ pub mod canary;
 pub mod embedded;
 pub mod hostile;
 pub mod kafka;
+pub mod key_rotated;
 pub mod people;
 pub mod process;
 pub mod said_twice;

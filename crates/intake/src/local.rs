@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tamis_bus::{Blame, Error};
 use tamis_campaign::Channel;
+use tamis_pipeline::Filter;
+use tamis_pipeline::rotate::Rotated;
 
 use crate::access::Caller;
 use crate::answer::Refusal;
@@ -78,6 +80,12 @@ pub trait Local: Send + Sync {
     /// # Errors
     /// When the log can't be written.
     fn commit(&self, channel: Channel, group: &str) -> Result<(), Error>;
+
+    /// Rotates the identity key; goes on once `filter`, which is this process's, has the new one.
+    ///
+    /// # Errors
+    /// When the key file or the log can't be changed. To be called again then.
+    fn rotate(&self, filter: &Filter) -> Result<Rotated, Error>;
 }
 
 #[derive(Deserialize)]
@@ -168,6 +176,19 @@ pub(crate) async fn snapshot(State(state): State<ApiState>, request: Request) ->
         Ok(None) => Err(Refusal::unavailable("NOT_READY", "the opt-outs on record are being read")),
         Err(error) => Err(Refusal::unavailable("NOT_WRITTEN", format!("no snapshot: {error}"))),
     }
+}
+
+/// `{}` → `{"scheme","copied","removed","blocked_again"}`, when it is done.
+pub(crate) async fn rotate(State(state): State<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+    let (caller, _place) = state.enter_local(request.headers())?;
+    let local = operators(&state, &caller)?;
+    state.loaded()?;
+    let filter = state.filter.clone();
+    let Rotated { scheme, copied, removed, blocked_again } = blocking(move || local.rotate(&filter)).await?;
+    tracing::info!(key = caller.id, scheme, copied, removed, blocked_again, "identity key rotated");
+    Ok(Json(json!({
+        "scheme": scheme, "copied": copied, "removed": removed, "blocked_again": blocked_again,
+    })))
 }
 
 fn operators(state: &ApiState, caller: &Caller) -> Result<Arc<dyn Local>, Refusal> {

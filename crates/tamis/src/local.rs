@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,13 +13,24 @@ use tamis_bus::embedded::{Embedded, EmbeddedScheduler, EmbeddedTail};
 use tamis_bus::{Blame, Bus as _, Error, Scheduler as _, Tail as _, TailRecord, TailTopic};
 use tamis_campaign::Channel;
 use tamis_intake::{Local, LocalAsk, LocalRecord};
+use tamis_pipeline::Filter;
+use tamis_pipeline::rotate::Rotated;
+use tamis_subject::{Region, Subjects};
 
 use crate::exit_code::{ExitCode, OrExit as _, Outcome};
+use crate::rotating::Rotation;
 
 /// How long the disk may take to make a call's jobs durable.
 const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Readers that are kept open; past it they are opened again when they next read.
 const TAILS_MAX: usize = 64;
+
+/// How long this process may take to load its filter under a new key.
+const TAKEN_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long an opt-out of this process may be on its way to its own log.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Bytes of deliveries in an answer: past it what is left waits for the next. A delivery alone may be longer.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -29,6 +41,13 @@ pub(crate) struct LocalLog {
     scheduler: EmbeddedScheduler,
     tails: Mutex<HashMap<Name, Arc<Mutex<Reader>>>>,
     job_bytes_max: usize,
+    key: KeyOf,
+}
+
+/// Where the identity key is, and which region's national numbers are meant.
+pub(crate) struct KeyOf {
+    pub(crate) file: PathBuf,
+    pub(crate) region: Region,
 }
 
 /// A reader's channel and group.
@@ -42,9 +61,9 @@ struct Reader {
 
 impl LocalLog {
     /// Lends `bus`, and takes jobs of `job_bytes_max` bytes at most, as a broker would.
-    pub(crate) fn new(bus: Arc<Embedded>, job_bytes_max: usize) -> Result<Self, Error> {
+    pub(crate) fn new(bus: Arc<Embedded>, job_bytes_max: usize, key: KeyOf) -> Result<Self, Error> {
         let scheduler = bus.scheduler()?;
-        Ok(Self { bus, scheduler, tails: Mutex::default(), job_bytes_max })
+        Ok(Self { bus, scheduler, tails: Mutex::default(), job_bytes_max, key })
     }
 
     fn open(&self, ask: &LocalAsk) -> Result<Reader, Error> {
@@ -121,6 +140,30 @@ impl Local for LocalLog {
         reader.loose = false;
         Ok(())
     }
+
+    fn rotate(&self, filter: &Filter) -> Result<Rotated, Error> {
+        let recorder = self.bus.recorder()?;
+        let rotation = Rotation {
+            bus: &*self.bus,
+            recorder: &recorder,
+            key_file: &self.key.file,
+            region: self.key.region,
+            settle: SETTLE,
+        };
+        let begun = |scheme, anew| tracing::info!(scheme, anew, "identity key is rotated");
+        let wait = |subjects: &Subjects| {
+            let begun = Instant::now();
+            while filter.newest() < subjects.newest() {
+                if begun.elapsed() > TAKEN_TIMEOUT {
+                    let detail = "the service does not take the new key file: see its log";
+                    return Err(Error::new("rotate", Blame::Internal, detail));
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+            Ok(())
+        };
+        Ok(rotation.run(begun, wait)?)
+    }
 }
 
 fn owned(record: &TailRecord<'_>) -> LocalRecord {
@@ -151,6 +194,12 @@ mod tests {
     use tamis_bus::embedded::Config;
     use tamis_bus::{Ledger as _, OutRecord, OutTopic, Outgoing};
 
+    /// A log that takes jobs of 100 bytes.
+    fn lent(bus: Arc<Embedded>) -> LocalLog {
+        let region = Region::parse("FR").expect("a region");
+        LocalLog::new(bus, 100, KeyOf { file: PathBuf::new(), region }).expect("lent")
+    }
+
     fn ask(max: usize) -> LocalAsk {
         let wait = Duration::from_millis(10);
         LocalAsk { channel: Channel::Sms, group: "g".to_owned(), from_beginning: true, max, wait }
@@ -161,8 +210,7 @@ mod tests {
     #[test]
     fn a_job_past_the_greatest_message_is_not_taken() {
         let dir = tempfile::tempdir().expect("a folder");
-        let log =
-            LocalLog::new(Embedded::open(dir.path(), Config::default()).expect("a log"), 100).expect("lent");
+        let log = lent(Embedded::open(dir.path(), Config::default()).expect("a log"));
         let send = |size: usize| log.submit_jobs(vec![("j".to_owned(), vec![0; size])]);
         assert!(send(100).is_ok());
         let refused = send(101).expect_err("it is too long");
@@ -177,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let bus = Embedded::open(dir.path(), Config::default()).expect("a log");
         deliver(&bus, 7, 10 << 20);
-        let log = LocalLog::new(bus, 100).expect("lent");
+        let log = lent(bus);
         let offsets = |records: Vec<LocalRecord>| records.iter().map(|one| one.offset).collect::<Vec<_>>();
         assert_eq!(offsets(log.poll(&ask(100)).expect("read")), [0, 1, 2, 3]);
         assert_eq!(offsets(log.poll(&ask(2)).expect("read")), [0, 1], "nothing was committed");

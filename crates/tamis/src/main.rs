@@ -13,6 +13,7 @@ mod local;
 mod mask;
 mod output;
 mod private;
+mod rotating;
 mod sender;
 mod service;
 mod serving;

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tamis_bus::Error;
 use tamis_campaign::Channel;
+use tamis_pipeline::Filter;
+use tamis_pipeline::rotate::Rotated;
 use tamis_telemetry::{Check, Health, Metrics};
 
 use super::house::{ANY_PORT, Answers, House, answer, until};
@@ -124,6 +126,11 @@ impl Local for Kept {
         self.asked.lock().push(format!("commit {channel} {group}"));
         Ok(())
     }
+
+    fn rotate(&self, filter: &Filter) -> Result<Rotated, Error> {
+        self.asked.lock().push(format!("rotate {}", filter.newest()));
+        Ok(Rotated { scheme: 2, copied: 3, removed: 4, blocked_again: 0 })
+    }
 }
 
 #[tokio::test]
@@ -147,6 +154,19 @@ async fn the_embedded_log_is_for_operators_only() {
     assert_eq!(answer.told(), (400, "BAD_FIELD"));
     assert!(!answer.text.contains("dupont"));
     assert_eq!(*kept.asked.lock(), ["j-1=5", "g true 5 10ms", "commit sms g"]);
+}
+
+/// Guarantees: an operator rotates the identity key of a service that has the log, and nobody else does.
+/// Fails when: the door does not look at who calls.
+#[tokio::test]
+async fn the_identity_key_is_rotated_by_operators_only() {
+    let (house, kept) = embedded();
+    let rotate = "/v1/local/keys/rotate";
+    assert_eq!(house.post(rotate, &house.acme, &json!({})).await.told(), (403, "FORBIDDEN"));
+    assert_eq!(house.post(rotate, "", &json!({})).await.status, 401);
+    let answer = house.post(rotate, &house.operator, &json!({})).await;
+    assert_eq!(answer.json, json!({ "scheme": 2, "copied": 3, "removed": 4, "blocked_again": 0 }));
+    assert_eq!(*kept.asked.lock(), ["rotate 1"]);
 }
 
 /// A house whose log is embedded.

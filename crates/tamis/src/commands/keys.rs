@@ -1,14 +1,22 @@
-//! `tamis keys`: who may call the API.
+//! `tamis keys`: who may call the API, and the rotation of the identity key.
+
+use std::time::Duration;
 
 use serde_json::json;
+use tamis_bus::Bus;
 use tamis_intake::keys::{self, Error, Owner};
+use tamis_pipeline::rotate::Rotated;
 
 use crate::cli::Global;
-use crate::context::Context;
+use crate::context::{self, Context, Log};
 use crate::exit_code::{ExitCode, Failure, Outcome};
 use crate::output;
+use crate::rotating::Rotation;
 
-/// Make, list and revoke keys.
+/// How long a writer to Kafka may take with a record that was on its way.
+const SETTLE: Duration = Duration::from_secs(15);
+
+/// Make, list and revoke keys of the API; rotate the identity key.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Keys {
     #[command(subcommand)]
@@ -22,6 +30,26 @@ enum Command {
         #[command(subcommand)]
         command: Api,
     },
+    Rotate(Rotate),
+}
+
+/// Rotate the identity key: every opt-out on record is written again under a key with one more step.
+///
+/// The addresses are not needed, services go on running, and opt-outs under the old and the new key count meanwhile. First
+/// the key file gets a line more; every process must have the new file within --grace (those that share it take it within
+/// five seconds by themselves), and one without it holds. Then the log is written again. If this ends early, run it again: it
+/// goes on where it was.
+///
+/// Afterwards the old key opens nothing in the log. The lines that the file had stay in it, since they are the first steps from
+/// an address; the old file itself is overwritten. Copies of it, and of the log from before, are yours to destroy, once
+/// the new file has been copied to a safe place.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tamis keys rotate --grace 2m")]
+struct Rotate {
+    /// How long every process may take to get the new key file, as in 30s or 5m. Not waited for with the embedded log, which
+    /// one process has.
+    #[arg(long, default_value = "30s", value_parser = context::duration)]
+    grace: Duration,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -57,8 +85,11 @@ struct Whose {
 
 impl Keys {
     pub(crate) fn run(self, global: &Global) -> Outcome {
-        let Command::Api { command } = self.command;
         let context = Context::open(global)?;
+        let command = match self.command {
+            Command::Api { command } => command,
+            Command::Rotate(rotate) => return rotate.run(global, &context),
+        };
         let path = context.settings.http().keys_file();
         match command {
             Api::Create(whose) => {
@@ -79,6 +110,62 @@ impl Keys {
                 output::line(format!("revoked {id}"))
             }
         }
+    }
+}
+
+impl Rotate {
+    fn run(self, global: &Global, context: &Context) -> Outcome {
+        let rotated = match context.log()? {
+            Log::Service(service) => {
+                output::note("the running service rotates the key; this takes a while");
+                service.rotate()?
+            }
+            Log::Kafka(bus) => self.rotate(context, &*bus, self.grace, SETTLE)?,
+            // Nobody else can have the log, or write to it.
+            Log::Embedded(bus) => self.rotate(context, &*bus, Duration::ZERO, Duration::ZERO)?,
+        };
+        let Rotated { scheme, copied, removed, blocked_again } = rotated;
+        if global.json {
+            let told = json!({
+                "scheme": scheme, "copied": copied, "removed": removed, "blocked_again": blocked_again,
+            });
+            return output::json(&told);
+        }
+        output::line(format!("scheme {scheme}: {copied} records written again, {removed} removed"))?;
+        if blocked_again > 0 {
+            output::line(format!(
+                "{blocked_again} were lifted at the same moment and are blocked again: lift them again"
+            ))?;
+        }
+        output::note("copy the new key file to a safe place, then destroy the copies of the old one");
+        Ok(())
+    }
+
+    fn rotate<B: Bus>(
+        &self,
+        context: &Context,
+        bus: &B,
+        grace: Duration,
+        settle: Duration,
+    ) -> Outcome<Rotated> {
+        let recorder = bus.recorder()?;
+        let identity = context.settings.identity();
+        let rotation = Rotation {
+            bus,
+            recorder: &recorder,
+            key_file: identity.key_file(),
+            region: identity.default_region(),
+            settle,
+        };
+        let begun = |scheme, anew| {
+            let what = if anew { "the key file has its" } else { "going on with the rotation to" };
+            output::note(format!("{what} step {scheme}; waiting {grace:?} for every process to have it"));
+        };
+        let wait = |_: &_| {
+            std::thread::sleep(grace);
+            Ok(())
+        };
+        Ok(rotation.run(begun, wait)?)
     }
 }
 
