@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p tamis-benches --bench sieve`. A job of 1,000 French mobile numbers (about 40 kB) of which 5 % are suppressed,
 //! and jobs of one recipient, against filters of one million records of one tenant; numbers in random order, so that the
-//! dictionary is not in the processor's cache line by line. What bounds it: the PRF and the dictionary's memory.
+//! dictionary is not in the processor's cache line by line. What bounds it: the PRF and the dictionary's memory. Beside each, the
+//! same under a key that was rotated once: one more step of the PRF for each recipient.
 
 use std::hint::black_box;
 
@@ -119,9 +120,16 @@ impl Bench {
 }
 
 fn whole(c: &mut Criterion) {
-    let subjects =
-        Subjects::new(&Key::generate().expect("random bytes"), Region::parse("FR").expect("a region"));
-    let index = index(&subjects);
+    let key = Key::generate().expect("random bytes");
+    let rotated = key.with_another_step().expect("random bytes");
+    let region = Region::parse("FR").expect("a region");
+    decide(c, "", &Subjects::new(&rotated, region).first());
+    decide(c, ", rotated once", &Subjects::new(&rotated, region));
+    look_up(c, &Subjects::new(&key, region));
+}
+
+fn decide(c: &mut Criterion, name: &str, subjects: &Subjects) {
+    let index = index(subjects);
     let mut bench = Bench {
         sieve: Sieve::new(subjects.clone()),
         spans: Spans::new(),
@@ -135,7 +143,7 @@ fn whole(c: &mut Criterion) {
         let mut group = c.benchmark_group("sieve whole, filter of 1 M");
         group.throughput(Throughput::Elements(recipients));
         let mut next = 0;
-        group.bench_function(format!("job of {recipients}, {} B", jobs[0].len()), |b| {
+        group.bench_function(format!("job of {recipients}, {} B{name}", jobs[0].len()), |b| {
             b.iter(|| {
                 next = (next + 1) % jobs.len();
                 black_box(bench.decide(&index, &jobs[next]))
@@ -143,6 +151,10 @@ fn whole(c: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+fn look_up(c: &mut Criterion, subjects: &Subjects) {
+    let index = index(subjects);
     let selection = index.select("acme", "", Channel::Sms, Purpose::Marketing);
     let mut group = c.benchmark_group("look-up, filter of 1 M");
     for (name, from) in [("present", 0), ("absent", RECORDS)] {
