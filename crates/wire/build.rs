@@ -1,10 +1,11 @@
 //! Compiles the published `.proto` files; no protoc is needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
+    // Asked when it runs: a build folder that was copied has the path of the other checkout compiled in.
+    let root = format!("{}/../../proto", std::env::var("CARGO_MANIFEST_DIR")?);
     println!("cargo:rerun-if-changed={root}");
     let files = ["tamis/campaign/v1/campaign.proto", "tamis/suppression/v1/suppression.proto"];
-    let set = protox::compile(files, [root])?;
+    let set = protox::compile(files, [&root])?;
     // What holds people or content prints redacted: see src/redacted.rs.
     let redacted = ["SendJob", "Delivery", "Recipient", "PostalAddress", "InboundEvent"];
     let paths = redacted.map(|name| format!("tamis.campaign.v1.{name}"));

@@ -149,13 +149,14 @@ impl Filter {
     /// Puts another index and its key in place of those in use. It must have come at least as far, over whatever gaps, to an
     /// end that was asked after the last of them.
     pub(crate) fn swap(&self, index: Index, subjects: Subjects) {
-        let reach = {
+        // Dropped when nobody waits for it any more.
+        let (_old, reach) = {
             let mut view = self.0.view.write();
             debug_assert!(index.position().iter().zip(view.position()).all(|(new, old)| new >= old), "G1");
             // Never as many as before: what was asked under the other is asked again.
             let gaps = reach(&view).gaps + 1;
-            *view = View { index, subjects, gaps };
-            reach(&view)
+            let old = std::mem::replace(&mut *view, View { index, subjects, gaps });
+            (old, reach(&view))
         };
         self.tell(&reach);
     }
@@ -175,3 +176,6 @@ impl Shared for Filter {
 fn reach(view: &View) -> Reach {
     Reach { position: Positions::new(view.position().to_vec()), gaps: view.gaps + view.index.gaps() }
 }
+
+#[cfg(test)]
+mod tests;
