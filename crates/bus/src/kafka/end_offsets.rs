@@ -223,10 +223,14 @@ unsafe fn read_topic(event: *mut rd::rd_kafka_event_t) -> Result<(String, u32), 
                 "the brokers have no topic ids: they are older than Kafka 2.8",
             );
         }
-        // librdkafka prints base64, Kafka its form for URLs.
         let text = CStr::from_ptr(rd::rd_kafka_Uuid_base64str(id)).to_string_lossy();
-        Ok((text.replace('+', "-").replace('/', "_"), u32::try_from(partitions).unwrap_or(u32::MAX)))
+        Ok((as_kafka_prints(&text), u32::try_from(partitions).unwrap_or(u32::MAX)))
     }
+}
+
+/// An id as Kafka prints it: in the base64 of URLs, where librdkafka has the other.
+fn as_kafka_prints(id: &str) -> String {
+    id.replace('+', "-").replace('/', "_")
 }
 
 fn c_name(verb: &'static str, topic: &str) -> Result<CString, Error> {
@@ -283,5 +287,16 @@ impl Question {
             rd::rd_kafka_AdminOptions_destroy(options);
             answer
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guarantees: an id can be compared with what Kafka's own tools and files show.
+    #[test]
+    fn an_id_reads_as_in_kafkas_own_tools() {
+        assert_eq!(as_kafka_prints("688kFd/iRF6rC+aC3nnOdg"), "688kFd_iRF6rC-aC3nnOdg");
     }
 }
