@@ -55,6 +55,8 @@ pub(crate) struct Follow<B: Bus> {
     pub(crate) bus: Arc<B>,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) subjects: Subjects,
+    /// Whether a record that can't be read is passed over: an operator's written choice.
+    pub(crate) skip_unreadable: bool,
     pub(crate) filter: Filter,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) offered: Offered,
@@ -87,7 +89,7 @@ impl<B: Bus> Follow<B> {
         let restored =
             self.snapshots.as_ref().and_then(|snapshots| snapshots.restore(&*self.bus, &mut asker));
         let mut follower = self.bus.follower(&self.filter.position()).map_err(Stopped::Log)?;
-        let mut reader = Reader::new(self.partitions(), self.subjects.clone());
+        let mut reader = Reader::new(self.partitions(), self.subjects.clone(), self.skip_unreadable);
         if let Some(about) = restored {
             // A snapshot is of this key, or it would not have been taken.
             (reader.key_checked, reader.told) = (true, about.told_scheme);
@@ -131,6 +133,7 @@ impl<B: Bus> Follow<B> {
                 if reader.key_checked {
                     reader.loaded = true;
                     self.finish_loading(&watch);
+                    self.tell(&reader);
                     if let Some(loaded) = loaded.take() {
                         loaded();
                     }
@@ -141,6 +144,7 @@ impl<B: Bus> Follow<B> {
                     self.send_key_check();
                 }
             }
+            self.tell(&reader);
         }
         Ok(())
     }
@@ -164,7 +168,7 @@ impl<B: Bus> Follow<B> {
                 tracing::info!(scheme = offered.newest(), "new key: building a filter under it");
                 match self.bus.follower(&Positions::zero(self.partitions())) {
                     Ok(follower) => {
-                        let reader = Reader::new(self.partitions(), offered);
+                        let reader = Reader::new(self.partitions(), offered, self.skip_unreadable);
                         let index = Index::new(self.partitions());
                         *next = Some(Next { follower, reader, index, target: None });
                     }
@@ -208,8 +212,16 @@ impl<B: Bus> Follow<B> {
         };
         self.metrics.filter_load_seconds(watch.seconds());
         self.metrics.filter_size(subjects as u64, bytes as u64);
-        self.health.set(Check::Filter, true, "loaded");
         tracing::info!(subjects, records, seconds = watch.seconds(), "filter loaded");
+    }
+
+    /// What `/readyz` says of the filter. A filter that was loaded is not ready either while it does not follow (G5).
+    fn tell(&self, reader: &Reader) {
+        match reader.stuck_at() {
+            Some(at) => self.health.set(Check::Filter, false, at),
+            None if self.filter.is_loaded() => self.health.set(Check::Filter, true, "loaded"),
+            None => self.health.set(Check::Filter, false, "loading"),
+        }
     }
 
     fn send_key_check(&self) {
@@ -297,7 +309,9 @@ fn apply_to(index: &mut Index, steps: &[(i32, i64, Step)]) -> Result<(), Unreada
 /// Reads the log's records one by one, and knows which partitions can no longer be trusted.
 struct Reader {
     subjects: Subjects,
-    stuck: Vec<bool>,
+    /// The offset that could not be read, of each partition that has one.
+    stuck: Vec<Option<i64>>,
+    skip_unreadable: bool,
     /// Whether everything from before the start is read.
     loaded: bool,
     key_checked: bool,
@@ -309,11 +323,12 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(partitions: usize, subjects: Subjects) -> Self {
-        let stuck = vec![false; partitions];
+    fn new(partitions: usize, subjects: Subjects, skip_unreadable: bool) -> Self {
+        let stuck = vec![None; partitions];
         Self {
             subjects,
             stuck,
+            skip_unreadable,
             loaded: false,
             key_checked: false,
             wrong_key: false,
@@ -323,11 +338,11 @@ impl Reader {
     }
 
     /// `None` when the filter must not move on in this partition: a record there could not be read, and to go on
-    /// would claim more than is known (G5).
+    /// would claim more than is known (G5), unless an operator wrote that it is to be passed over.
     fn read(&mut self, metrics: &Metrics, record: &LogRecord<'_>) -> Option<Step> {
         let subjects = &self.subjects;
         let stuck = usize::try_from(record.partition).ok().and_then(|p| self.stuck.get_mut(p))?;
-        if *stuck {
+        if stuck.is_some() {
             return None;
         }
         // A tombstone only cleans up what was lifted before it (semantics, section 2), or what a rotation has copied before it.
@@ -352,7 +367,7 @@ impl Reader {
             }
             Ok(Entry::Record(_) | Entry::Copy { .. } | Entry::KeyCheck { .. })
             | Err(record::Unreadable::UnknownScheme(_)) => {
-                *stuck = true;
+                *stuck = Some(record.offset);
                 self.outdated = true;
                 metrics.error("follow", "key_rotated");
                 tracing::error!(
@@ -362,8 +377,18 @@ impl Reader {
                 );
                 None
             }
+            Err(error) if self.skip_unreadable => {
+                metrics.error("follow", "skipped_record");
+                tracing::warn!(
+                    partition = record.partition,
+                    offset = record.offset,
+                    %error,
+                    "suppression record cannot be read: passed over"
+                );
+                Some(Step::Advance)
+            }
             Err(error) => {
-                *stuck = true;
+                *stuck = Some(record.offset);
                 metrics.error("follow", "unreadable_record");
                 tracing::error!(
                     partition = record.partition,
@@ -374,6 +399,16 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// Where it holds, in words; `None` when it follows.
+    fn stuck_at(&self) -> Option<String> {
+        let places = self.stuck.iter().enumerate();
+        let places =
+            places.filter_map(|(partition, at)| Some(format!("partition {partition} offset {}", (*at)?)));
+        let places: Vec<String> = places.collect();
+        let why = if self.outdated { "is under a newer key: this process needs the new key file" } else { "cannot be read" };
+        (!places.is_empty()).then(|| format!("record at {} {why}: holding", places.join(", ")))
     }
 }
 
@@ -395,3 +430,6 @@ pub(crate) fn heartbeat(recorder: &dyn Recorder, every: Duration, stop: &AtomicB
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,9 @@ pub struct Options {
     /// For how long a job that was ROUTED or EMPTY makes its repeat a DUPLICATE (G7, `router.dedupe_window`), to the
     /// second; zero looks for none.
     pub dedupe_window: Duration,
+    /// Whether suppression records that can't be read are passed over (`suppression.skip_unreadable`), instead of holding
+    /// at the first of them (G5).
+    pub skip_unreadable: bool,
     /// Full name of the topic that is read, for dead letters.
     pub jobs_topic: String,
     /// What is deleted once it was read.
@@ -66,6 +69,7 @@ impl Default for Options {
             freshness_max_ms: 5_000,
             max_message_bytes: 16 << 20,
             dedupe_window: Duration::from_secs(48 * 3_600),
+            skip_unreadable: false,
             jobs_topic: "tamis.send-jobs.v1".to_owned(),
             purge: purge::Options::default(),
             snapshots: None,

@@ -127,6 +127,7 @@ pub fn start<B: Bus>(
         Arc::new(made)
     });
     let at_end = snapshots.clone().map(|snapshots| spawn("snapshot", move || snapshots.run()));
+    let skip_unreadable = options.skip_unreadable;
     let crew = Crew {
         bus: bus.clone(),
         subjects: subjects.clone(),
@@ -145,6 +146,7 @@ pub fn start<B: Bus>(
             bus,
             recorder: recorder.clone(),
             subjects,
+            skip_unreadable,
             filter: filter.clone(),
             snapshots: snapshots.clone(),
             offered: offered.clone(),

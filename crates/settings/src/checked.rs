@@ -123,12 +123,14 @@ section!(
     }
 );
 section!(
-    /// `[suppression]`: snapshots of the filter.
-    Snapshots {
+    /// `[suppression]`: the filter.
+    Suppression {
         /// `suppression.snapshot_dir`.
         snapshot_dir: PathBuf => &Path, |s| &s.snapshot_dir;
         /// `suppression.snapshot_every`.
         snapshot_every: Duration => Duration, |s| s.snapshot_every;
+        /// `suppression.skip_unreadable`: go past a record that can't be read, instead of holding there (G5).
+        skip_unreadable: bool => bool, |s| s.skip_unreadable;
     }
 );
 section!(
@@ -176,7 +178,7 @@ section!(
         /// `[router]`.
         router: Router => &Router, |s| &s.router;
         /// `[suppression]`.
-        suppression: Snapshots => &Snapshots, |s| &s.suppression;
+        suppression: Suppression => &Suppression, |s| &s.suppression;
         /// `[purge]`.
         purge: Purge => &Purge, |s| &s.purge;
         /// `[http]`.
@@ -282,7 +284,7 @@ impl Check {
                 ),
                 content_max_age: self.content_max_age(),
             },
-            suppression: Snapshots {
+            suppression: Suppression {
                 snapshot_dir: self.path("suppression", "snapshot_dir", "var/snapshots"),
                 snapshot_every: self.duration(
                     "suppression",
@@ -290,11 +292,9 @@ impl Check {
                     Duration::from_secs(900),
                     SECOND,
                 ),
+                skip_unreadable: self.skip_unreadable(),
             },
-            purge: Purge {
-                enabled: self.raw.value("purge", "enabled").and_then(Value::as_bool).unwrap_or(true),
-                readers: self.readers(),
-            },
+            purge: Purge { enabled: self.flag("purge", "enabled", true), readers: self.readers() },
             http: self.http(),
             policy: self.policy(),
             file: self.file.clone(),
@@ -308,6 +308,15 @@ impl Check {
             self.raw.refuse("router", "freshness_max_ms", text);
         }
         settings
+    }
+
+    fn skip_unreadable(&mut self) -> bool {
+        let skip = self.flag("suppression", "skip_unreadable", false);
+        if skip {
+            let text = "suppression records that can't be read are passed over: whoever opted out by one is written to";
+            self.raw.remark("suppression", "skip_unreadable", text);
+        }
+        skip
     }
 
     fn content_max_age(&mut self) -> Duration {
@@ -392,6 +401,10 @@ impl Check {
             self.raw.remark("policy", "file", text);
         }
         Policy { file: Some(file) }
+    }
+
+    fn flag(&self, section: &'static str, key: &'static str, default: bool) -> bool {
+        self.raw.value(section, key).and_then(Value::as_bool).unwrap_or(default)
     }
 
     fn text(&self, section: &'static str, key: &'static str, default: &str) -> String {

@@ -67,7 +67,10 @@ pub(crate) const SECTIONS: &[(&str, &[(&str, Kind)])] = &[
             ("content_max_age", Kind::DurationOrEmpty),
         ],
     ),
-    ("suppression", &[("snapshot_dir", Kind::Text), ("snapshot_every", Kind::Duration)]),
+    (
+        "suppression",
+        &[("snapshot_dir", Kind::Text), ("snapshot_every", Kind::Duration), ("skip_unreadable", Kind::Flag)],
+    ),
     ("purge", &[("enabled", Kind::Flag), ("readers", Kind::Readers)]),
     (
         "http",

@@ -39,6 +39,8 @@ content_max_age = ""                   # alarm when content is older than this; 
 [suppression]
 snapshot_dir = "var/snapshots"         # this process's own: the filter, so that a start takes seconds; three are kept
 snapshot_every = "15m"                 # and on drain
+skip_unreadable = false                # true: go past records of the log that can't be read, instead of holding;
+                                       # whom they are about is then written to
 
 [purge]
 enabled = true                         # delete jobs once they are routed, deliveries once every reader below has

@@ -26,6 +26,7 @@ fn the_template_says_the_defaults() {
     assert_eq!(format!("{:?}", written.topics()), format!("{:?}", empty.topics()));
     assert_eq!(format!("{:?}", written.http()), format!("{:?}", empty.http()));
     assert_eq!(format!("{:?}", written.identity()), format!("{:?}", empty.identity()));
+    assert_eq!(format!("{:?}", written.suppression()), format!("{:?}", empty.suppression()));
     assert_eq!(written.topics().retention(), Duration::from_secs(86_400));
     assert_eq!(written.identity().key_file(), Path::new("/nowhere/tamis.key"));
     for (section, keys) in crate::schema::SECTIONS {
@@ -137,6 +138,22 @@ fn content_may_be_as_old_as_the_retention_unless_it_is_written() {
     assert_eq!(age(&format!("{retention}\"90s\"\n")).unwrap(), Duration::from_secs(90));
     let wrong = refused("[router]\ncontent_max_age = \"a day\"\n");
     assert!(wrong.contains("tamis.toml:2: router.content_max_age: expected a duration"), "{wrong}");
+}
+
+/// Guarantees: records that can't be read are passed over only where that is written, and whoever writes it is told what it
+/// means.
+#[test]
+fn passing_over_records_is_written_and_told() {
+    assert!(!parse("").unwrap().suppression().skip_unreadable());
+    let settings = parse("[suppression]\nskip_unreadable = true\n").unwrap();
+    assert!(settings.suppression().skip_unreadable());
+    let notes: Vec<String> = settings.notes().iter().map(ToString::to_string).collect();
+    let told = |note: &String| {
+        note.starts_with("/nowhere/tamis.toml:2: suppression.skip_unreadable: suppression records")
+    };
+    assert!(notes.iter().any(told), "{notes:?}");
+    let wrong = refused("[suppression]\nskip_unreadable = \"yes\"\n");
+    assert!(wrong.contains("tamis.toml:2: suppression.skip_unreadable: expected true or false"), "{wrong}");
 }
 
 #[test]

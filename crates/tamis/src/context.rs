@@ -133,6 +133,7 @@ impl Context {
             freshness_max_ms: router.freshness_max_ms(),
             max_message_bytes: self.settings.topics().max_message_bytes(),
             dedupe_window: router.dedupe_window(),
+            skip_unreadable: self.settings.suppression().skip_unreadable(),
             jobs_topic: topic_name(self.settings.bus().prefix(), "send-jobs"),
             purge: purge::Options {
                 enabled: self.settings.purge().enabled(),

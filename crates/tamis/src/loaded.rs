@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tamis_bus::{Bus, Recorder};
-use tamis_pipeline::{Filter, Options, Running, Stopped, snapshots};
+use tamis_pipeline::{Filter, Options, Running, Stopped};
 use tamis_subject::Subjects;
 use tamis_suppression::snapshot::About;
 use tamis_telemetry::{Health, Metrics};
 
+use crate::context::Context;
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 
 /// How long the suppression log may take to be read.
@@ -26,8 +27,8 @@ impl Loaded {
     ///
     /// # Errors
     /// Exit code 5 when the log was written under another key: nothing may be added under this one.
-    pub(crate) fn from<B: Bus>(bus: Arc<B>, subjects: Subjects, snapshots: snapshots::Options) -> Outcome<Self> {
-        let options = Options { workers: 0, snapshots: Some(snapshots), ..Options::default() };
+    pub(crate) fn from<B: Bus>(bus: Arc<B>, subjects: Subjects, context: &Context) -> Outcome<Self> {
+        let options = Options { snapshots: Some(context.snapshots(None)), ..context.options(0) };
         let running = tamis_pipeline::start(bus, subjects, options, Metrics::detached(), Health::new())?;
         let begun = Instant::now();
         while !running.filter().is_loaded() {

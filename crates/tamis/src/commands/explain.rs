@@ -45,9 +45,11 @@ impl Explain {
         let subjects = context.subjects()?;
         let now_ms = context::now_ms();
         let told = match context.log()? {
-            Log::Kafka(bus) => with_loaded(&Loaded::from(bus, subjects.clone(), context.snapshots(None))?, &subjects, &job, now_ms)?,
+            Log::Kafka(bus) => {
+                with_loaded(&Loaded::from(bus, subjects.clone(), &context)?, &subjects, &job, now_ms)?
+            }
             Log::Embedded(bus) => {
-                with_loaded(&Loaded::from(bus, subjects.clone(), context.snapshots(None))?, &subjects, &job, now_ms)?
+                with_loaded(&Loaded::from(bus, subjects.clone(), &context)?, &subjects, &job, now_ms)?
             }
             Log::Service(service) => {
                 let index = service.index_of(&subjects, &job)?;

@@ -149,11 +149,10 @@ fn judge<B: Bus>(bus: &B, subjects: &Subjects, about: &About) -> Outcome<Result<
 }
 
 fn write(global: &Global, context: &Context) -> Outcome {
-    let options = context.snapshots(None);
     let told = match context.log()? {
         Log::Service(service) => service.snapshot()?,
-        Log::Kafka(bus) => written(Loaded::from(bus, context.subjects()?, options)?)?,
-        Log::Embedded(bus) => written(Loaded::from(bus, context.subjects()?, options)?)?,
+        Log::Kafka(bus) => written(Loaded::from(bus, context.subjects()?, context)?)?,
+        Log::Embedded(bus) => written(Loaded::from(bus, context.subjects()?, context)?)?,
     };
     let text = format!("snapshot {} written: {} subjects, {} records", told["number"], told["subjects"], told["records"]);
     tell(global, &told, &[text])

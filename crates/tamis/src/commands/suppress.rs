@@ -119,12 +119,12 @@ impl Suppress {
         match context.log()? {
             Log::Service(service) => total.take(lines, |rows| service.suppress(&ask, rows))?,
             Log::Kafka(bus) => {
-                let loaded = Loaded::from(bus, subjects, context.snapshots(None))?;
+                let loaded = Loaded::from(bus, subjects, &context)?;
                 total.take(lines, |rows| write(&loaded, &ask, rows))?;
                 loaded.end();
             }
             Log::Embedded(bus) => {
-                let loaded = Loaded::from(bus, subjects, context.snapshots(None))?;
+                let loaded = Loaded::from(bus, subjects, &context)?;
                 total.take(lines, |rows| write(&loaded, &ask, rows))?;
                 loaded.end();
             }

@@ -1,0 +1,104 @@
+//! What is read of the suppression log, and where reading ends.
+
+use super::*;
+use tamis_campaign::{Identity, RecordReason, Source};
+use tamis_subject::{Key, Region};
+use tamis_telemetry::Exposition;
+use tamis_wire::record::{Scope, State};
+
+struct Desk {
+    reader: Reader,
+    subjects: Subjects,
+    metrics: Metrics,
+    exposition: Exposition,
+}
+
+impl Desk {
+    fn new(skip_unreadable: bool) -> Self {
+        let key = Key::generate().expect("the system has random bytes");
+        let subjects = Subjects::new(&key, Region::parse("FR").expect("FR is a region"));
+        let (metrics, exposition) = Metrics::install();
+        Self { reader: Reader::new(4, skip_unreadable), subjects, metrics, exposition }
+    }
+
+    fn read(&mut self, partition: i32, offset: i64, (key, value): &(Vec<u8>, Vec<u8>)) -> Option<Step> {
+        let record = LogRecord { partition, offset, timestamp_ms: 1, key, value: Some(value) };
+        self.reader.read(&self.subjects, &self.metrics, &record)
+    }
+
+    fn counted(&self, kind: &str) -> Option<String> {
+        let line = format!("tamis_errors_total{{stage=\"follow\",kind=\"{kind}\"}} ");
+        self.exposition.render().lines().find_map(|had| had.strip_prefix(&line).map(ToOwned::to_owned))
+    }
+}
+
+fn opt_out() -> Record {
+    Record {
+        subject: Subject::from_bytes([7; 16]),
+        identity: Identity::Phone,
+        scope: Scope::Platform,
+        channel: None,
+        reason: RecordReason::Objected,
+        state: State::InForce,
+        effective_at_ms: 0,
+        expires_at_ms: 0,
+        source: Source::Api,
+        evidence: "".into(),
+        scheme: SCHEME,
+    }
+}
+
+fn written(record: &Record) -> (Vec<u8>, Vec<u8>) {
+    (record::key(record), record::encode(record))
+}
+
+/// No protobuf, a scheme of another version, a field out of range, a key of another record, a control record of a kind that
+/// is not known.
+fn unreadable() -> [(Vec<u8>, Vec<u8>); 5] {
+    let (key, value) = written(&opt_out());
+    [
+        (b"key".to_vec(), b"no protobuf".to_vec()),
+        written(&Record { scheme: SCHEME + 1, ..opt_out() }),
+        (key.clone(), [&value[..], &[0x38, 99]].concat()),
+        ([&key[..], b"x"].concat(), value),
+        (vec![0, 9], Vec::new()),
+    ]
+}
+
+/// Guarantees (G5): past a record that can't be read, nothing of its partition is taken any more, it is named, and other
+/// partitions go on.
+#[test]
+fn the_filter_goes_no_further_than_a_record_that_cannot_be_read_g5() {
+    for bad in unreadable() {
+        let mut desk = Desk::new(false);
+        assert!(matches!(desk.read(3, 16, &written(&opt_out())), Some(Step::Apply(..))));
+        assert_eq!(desk.reader.stuck_at(), None);
+        assert!(desk.read(3, 17, &bad).is_none());
+        assert!(desk.read(3, 18, &written(&opt_out())).is_none());
+        assert!(desk.read(3, 19, &record::heartbeat()).is_none());
+        assert!(desk.read(3, 20, &bad).is_none());
+        assert!(matches!(desk.read(1, 5, &written(&opt_out())), Some(Step::Apply(..))));
+        let told = "record at partition 3 offset 17 cannot be read: holding";
+        assert_eq!(desk.reader.stuck_at().as_deref(), Some(told));
+        assert_eq!(desk.counted("unreadable_record").as_deref(), Some("1"));
+        assert!(desk.read(1, 6, &bad).is_none());
+        let told = "record at partition 1 offset 6, partition 3 offset 17 cannot be read: holding";
+        assert_eq!(desk.reader.stuck_at().as_deref(), Some(told));
+    }
+}
+
+/// Guarantees: where an operator wrote it, a record that can't be read is counted and passed over, and what comes after it
+/// counts; another key than the log's is no such record.
+#[test]
+fn a_record_that_cannot_be_read_is_passed_over_where_that_is_written() {
+    let mut desk = Desk::new(true);
+    for (offset, bad) in (17..).zip(&unreadable()) {
+        assert!(matches!(desk.read(3, offset, bad), Some(Step::Advance)));
+    }
+    assert!(matches!(desk.read(3, 22, &written(&opt_out())), Some(Step::Apply(..))));
+    assert_eq!(desk.reader.stuck_at(), None);
+    assert_eq!(desk.counted("skipped_record").as_deref(), Some("5"));
+    assert_eq!(desk.counted("unreadable_record"), None);
+    desk.read(0, 0, &record::key_check(SCHEME, [1; 16]));
+    assert!(desk.reader.wrong_key && !desk.reader.key_checked);
+}
