@@ -365,6 +365,13 @@ impl Reader {
                 self.told = self.told.max(scheme);
                 Some(Step::Advance)
             }
+            Ok(Entry::Record(_) | Entry::Copy { .. }) | Err(record::Unreadable::UnknownScheme(_))
+                if self.skip_unreadable =>
+            {
+                Some(skip(metrics, record, "a later scheme than the key's"))
+            }
+            Err(error) if self.skip_unreadable => Some(skip(metrics, record, &error)),
+            // The key check of a later scheme is never passed over: it says that opt-outs under the new key follow.
             Ok(Entry::Record(_) | Entry::Copy { .. } | Entry::KeyCheck { .. })
             | Err(record::Unreadable::UnknownScheme(_)) => {
                 *stuck = Some(record.offset);
@@ -376,16 +383,6 @@ impl Reader {
                     "the key of the suppression log was rotated, and this process needs the new key file: holding"
                 );
                 None
-            }
-            Err(error) if self.skip_unreadable => {
-                metrics.error("follow", "skipped_record");
-                tracing::warn!(
-                    partition = record.partition,
-                    offset = record.offset,
-                    %error,
-                    "suppression record cannot be read: passed over"
-                );
-                Some(Step::Advance)
             }
             Err(error) => {
                 *stuck = Some(record.offset);
@@ -410,6 +407,18 @@ impl Reader {
         let why = if self.outdated { "is under a newer key: this process needs the new key file" } else { "cannot be read" };
         (!places.is_empty()).then(|| format!("record at {} {why}: holding", places.join(", ")))
     }
+}
+
+/// Passes over a record, as an operator has written.
+fn skip(metrics: &Metrics, record: &LogRecord<'_>, why: impl std::fmt::Display) -> Step {
+    metrics.error("follow", "skipped_record");
+    tracing::warn!(
+        partition = record.partition,
+        offset = record.offset,
+        %why,
+        "suppression record cannot be read: passed over"
+    );
+    Step::Advance
 }
 
 /// Writes a heartbeat to every partition now and then, so that the log's last record can always be read, whatever
