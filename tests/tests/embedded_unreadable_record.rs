@@ -20,7 +20,7 @@ const HELD: Duration = Duration::from_secs(4);
 
 /// Writes a record that is none; its offset.
 fn spoil(recorder: &dyn Recorder, partition: i32) -> i64 {
-    let record = KeyedRecord { partition, key: b"spoilt".to_vec(), value: b"no record".to_vec() };
+    let record = KeyedRecord::new(partition, b"spoilt".to_vec(), b"no record".to_vec());
     let (sender, acked) = mpsc::channel();
     recorder.submit(vec![record], Box::new(move |answer| drop(sender.send(answer))));
     let reached =

@@ -161,11 +161,15 @@ pub(crate) async fn commit(State(state): State<ApiState>, request: Request) -> R
 }
 
 /// `{}` → `{"number","taken_at_ms","subjects","records"}`: a snapshot of the filter, written now.
-pub(crate) async fn snapshot(State(state): State<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn snapshot(
+    State(state): State<ApiState>,
+    request: Request,
+) -> Result<Json<Value>, Refusal> {
     let (caller, _place) = state.enter_local(request.headers())?;
     operators(&state, &caller)?;
     let snapshots = state.snapshots.clone();
-    let written = tokio::task::spawn_blocking(move || snapshots.map_or(Ok(None), |snapshots| snapshots.write()));
+    let written =
+        tokio::task::spawn_blocking(move || snapshots.map_or(Ok(None), |snapshots| snapshots.write()));
     match written.await.map_err(|_| Refusal::defect())? {
         Ok(Some((number, about))) => Ok(Json(json!({
             "number": number,

@@ -168,7 +168,8 @@ pub(crate) async fn look_up(
         rows.iter().map(found).collect::<Result<Vec<Value>, Unreadable>>()
     });
     let results = looked.await.map_err(|_| Refusal::defect())?;
-    let results = results.map_err(|error| Refusal::unavailable("NOT_READY", format!("not known now: {error}")))?;
+    let results =
+        results.map_err(|error| Refusal::unavailable("NOT_READY", format!("not known now: {error}")))?;
     Ok(Json(json!({ "results": results })))
 }
 

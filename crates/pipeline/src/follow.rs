@@ -1,5 +1,7 @@
 //! The other line: follow → apply → index. One thread reads the suppression log and is the filter's only writer.
 
+mod progress;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +18,8 @@ use crate::barrier::ASK_TIMEOUT;
 use crate::clock::{Stopwatch, unix_ms};
 use crate::filter::Filter;
 use crate::snapshots::Snapshots;
+
+use self::progress::Progress;
 
 /// How long one poll waits; also how soon a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(50);
@@ -88,7 +92,9 @@ impl<B: Bus> Follow<B> {
         let mut asker = self.bus.end_offsets().map_err(Stopped::Log)?;
         let restored =
             self.snapshots.as_ref().and_then(|snapshots| snapshots.restore(&*self.bus, &mut asker));
-        let mut follower = self.bus.follower(&self.filter.position()).map_err(Stopped::Log)?;
+        let from = self.filter.position();
+        let mut follower = self.bus.follower(&from).map_err(Stopped::Log)?;
+        let mut progress = Progress::new(from);
         let mut reader = Reader::new(self.partitions(), self.subjects.clone(), self.skip_unreadable);
         if let Some(about) = restored {
             // A snapshot is of this key, or it would not have been taken.
@@ -127,13 +133,16 @@ impl<B: Bus> Follow<B> {
                 self.filter.set_told(reader.told, reader.outdated);
                 tracing::info!(scheme = reader.subjects.newest(), "filter rebuilt under the new key");
             }
+            if loaded.is_some() {
+                progress.note(steps.len() as u64, &self.filter.position(), target.as_ref(), watch.elapsed());
+            }
             if let (Some(target), true) = (&target, loaded.is_some())
                 && self.filter.position().reaches(target)
             {
                 if reader.key_checked {
                     reader.loaded = true;
                     self.finish_loading(&watch);
-                    self.tell(&reader);
+                    self.tell(&reader, &progress);
                     if let Some(loaded) = loaded.take() {
                         loaded();
                     }
@@ -144,7 +153,7 @@ impl<B: Bus> Follow<B> {
                     self.send_key_check();
                 }
             }
-            self.tell(&reader);
+            self.tell(&reader, &progress);
         }
         Ok(())
     }
@@ -216,11 +225,11 @@ impl<B: Bus> Follow<B> {
     }
 
     /// What `/readyz` says of the filter. A filter that was loaded is not ready either while it does not follow (G5).
-    fn tell(&self, reader: &Reader) {
+    fn tell(&self, reader: &Reader, loading: &Progress) {
         match reader.stuck_at() {
             Some(at) => self.health.set(Check::Filter, false, at),
             None if self.filter.is_loaded() => self.health.set(Check::Filter, true, "loaded"),
-            None => self.health.set(Check::Filter, false, "loading"),
+            None => self.health.set(Check::Filter, false, loading.text()),
         }
     }
 
@@ -404,7 +413,11 @@ impl Reader {
         let places =
             places.filter_map(|(partition, at)| Some(format!("partition {partition} offset {}", (*at)?)));
         let places: Vec<String> = places.collect();
-        let why = if self.outdated { "is under a newer key: this process needs the new key file" } else { "cannot be read" };
+        let why = if self.outdated {
+            "is under a newer key: this process needs the new key file"
+        } else {
+            "cannot be read"
+        };
         (!places.is_empty()).then(|| format!("record at {} {why}: holding", places.join(", ")))
     }
 }

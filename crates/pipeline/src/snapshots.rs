@@ -167,7 +167,13 @@ impl Snapshots {
         let (number, about) = snapshot::write(&self.folder, order, &self.filter)?;
         self.in_use.store(number, Ordering::Relaxed);
         let seconds = watch.seconds();
-        tracing::info!(number, subjects = about.subjects, records = about.records, seconds, "snapshot written");
+        tracing::info!(
+            number,
+            subjects = about.subjects,
+            records = about.records,
+            seconds,
+            "snapshot written"
+        );
         Ok(Some((number, about)))
     }
 

@@ -140,7 +140,11 @@ impl Segment {
     }
 
     #[cold]
-    fn find_among_likes(&self, subject: &Subject, mut is_same: impl FnMut(u16) -> bool) -> Option<(u16, u16)> {
+    fn find_among_likes(
+        &self,
+        subject: &Subject,
+        mut is_same: impl FnMut(u16) -> bool,
+    ) -> Option<(u16, u16)> {
         let local = self.likes(subject).find(|local| is_same(*local))?;
         Some((local, self.mark(local)))
     }
@@ -207,7 +211,12 @@ impl Dictionary {
     }
 
     #[inline]
-    fn find_in(&self, subject: &Subject, sure: bool, mut is_same: impl FnMut(Place) -> bool) -> Option<Known> {
+    fn find_in(
+        &self,
+        subject: &Subject,
+        sure: bool,
+        mut is_same: impl FnMut(Place) -> bool,
+    ) -> Option<Known> {
         let segment = self.number(subject);
         let is_same = |local| is_same(Place { segment, local });
         let (local, mark) = self.segments[segment as usize].find(subject, sure, is_same)?;

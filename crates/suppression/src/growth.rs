@@ -150,7 +150,8 @@ impl Index {
             over: self.marks[at].over(self.latest_ms - FORGOTTEN_AFTER_MS),
         };
         let live: Vec<(u16, u16)> = old.segment.iter().filter(|(_, mark)| *mark != NONE).collect();
-        let sets: HashSet<u16> = live.iter().map(|(_, mark)| *mark).filter(|mark| Marks::is_own(*mark)).collect();
+        let sets: HashSet<u16> =
+            live.iter().map(|(_, mark)| *mark).filter(|mark| Marks::is_own(*mark)).collect();
         if !Dictionary::is_to_be_split(number, live.len() + more) && sets.len() < SPLIT_SETS {
             return Ok(Renewed::One(old.part(&live, number, more)?));
         }

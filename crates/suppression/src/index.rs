@@ -170,7 +170,9 @@ impl Index {
     fn enforce(&mut self, record: &Record, cell: Cell, origin: &Origin<&str>) -> Result<(), Obstacle> {
         let subject = &record.subject;
         let place = if let Some(Known { place, mark }) = self.find_surely(subject)? {
-            let new = self.marks[place.segment as usize].with(mark, cell).map_err(|_| Obstacle::Full(place.segment))?;
+            let new = self.marks[place.segment as usize]
+                .with(mark, cell)
+                .map_err(|_| Obstacle::Full(place.segment))?;
             self.records += usize::from(new != mark);
             self.dictionary.set_mark(place, new);
             place
@@ -217,7 +219,12 @@ impl Index {
     ///
     /// # Errors
     /// When the snapshot in use can't be read.
-    pub fn in_force(&self, tenant: &str, subject: &Subject, now_ms: UnixMs) -> Result<Vec<Found>, Unreadable> {
+    pub fn in_force(
+        &self,
+        tenant: &str,
+        subject: &Subject,
+        now_ms: UnixMs,
+    ) -> Result<Vec<Found>, Unreadable> {
         let Some(known) = self.find_surely(subject)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         self.collect(&self.cells.platform, &Scope::Platform, known, now_ms, &mut found)?;

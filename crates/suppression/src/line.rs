@@ -117,7 +117,9 @@ impl Line {
     /// The reverse; `None` when an empty way comes before one that is taken.
     pub(crate) fn from_bytes(bytes: &[u8; LINE_BYTES]) -> Option<Self> {
         let line = Self {
-            low: std::array::from_fn(|way| bytes[way * 4..].first_chunk().map_or(0, |low| u32::from_le_bytes(*low))),
+            low: std::array::from_fn(|way| {
+                bytes[way * 4..].first_chunk().map_or(0, |low| u32::from_le_bytes(*low))
+            }),
             marks: std::array::from_fn(|way| {
                 bytes[WAYS * 4 + way * 2..].first_chunk().map_or(0, |mark| u16::from_le_bytes(*mark))
             }),
@@ -139,4 +141,7 @@ impl Line {
 /// Bytes of a line.
 pub(crate) const LINE_BYTES: usize = 64;
 
-const _: () = assert!(size_of::<Line>() == LINE_BYTES && WAYS * 7 + 1 == LINE_BYTES, "a line of the dictionary is a line of the cache");
+const _: () = assert!(
+    size_of::<Line>() == LINE_BYTES && WAYS * 7 + 1 == LINE_BYTES,
+    "a line of the dictionary is a line of the cache"
+);

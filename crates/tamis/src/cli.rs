@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::commands::{deliveries, demo, explain, init, jobs, keys, run, snapshot, suppress, topics, validate};
+use crate::commands::{
+    deliveries, demo, explain, init, jobs, keys, run, snapshot, suppress, topics, validate,
+};
 use crate::exit_code::Outcome;
 
 /// Routes marketing campaigns to their channels, exactly once, and honours every opt-out.

@@ -334,7 +334,11 @@ fn g1_the_service_starts_from_a_snapshot_and_forgets_nobody() {
     let house = house();
     let dir = house.path();
     let settings = fs::read_to_string(dir.join("tamis.toml")).expect("settings");
-    fs::write(dir.join("tamis.toml"), settings.replace("snapshot_every = \"15m\"", "snapshot_every = \"1s\"")).expect("settings");
+    fs::write(
+        dir.join("tamis.toml"),
+        settings.replace("snapshot_every = \"15m\"", "snapshot_every = \"1s\""),
+    )
+    .expect("settings");
     let is_suppressed = |number: u64| {
         let ask = EXPLAIN.replace("+33639981234", &format!("+3363998{number:04}"));
         json(&done(dir, &["explain", "--json"], &ask))["decision"] == "suppressed"
@@ -365,7 +369,8 @@ fn g1_the_service_starts_from_a_snapshot_and_forgets_nobody() {
         assert!(!is_suppressed(999));
     }
 
-    let newest = json(&done(dir, &["snapshot", "list", "--json"], ""))[0]["number"].as_u64().expect("a number");
+    let newest =
+        json(&done(dir, &["snapshot", "list", "--json"], ""))[0]["number"].as_u64().expect("a number");
     let file = dir.join(format!("var/snapshots/filter-{newest:012}.snapshot"));
     let mut bytes = fs::read(&file).expect("the snapshot");
     bytes[30] ^= 1;

@@ -29,7 +29,8 @@ impl Shared for Locked {
 
 /// The snapshot of an index of `entries` subjects over 1,000 tenants.
 pub(crate) fn snapshot(entries: u64) {
-    let say = |what: &str, figure: String| println!("| snapshot: {what} | {} M | {figure} |", entries / 1_000_000);
+    let say =
+        |what: &str, figure: String| println!("| snapshot: {what} | {} M | {figure} |", entries / 1_000_000);
     let home = tempfile::tempdir().expect("a folder");
     let folder = Folder::at(home.path());
     let Built { index, mut records, .. } = build(entries, 1_000, 1, 1);
@@ -50,10 +51,23 @@ pub(crate) fn snapshot(entries: u64) {
     });
     let path = folder.file(1);
     let bytes = fs::metadata(&path).expect("the snapshot").len() as f64;
-    say("written while jobs are looked up", format!("{seconds:.1} s, {:.0} MB, {:.1} bytes a record", bytes / 1e6, bytes / entries as f64));
-    say("worst wait for a view meanwhile", format!("{:.2} ms, of {rounds} jobs of {JOB}", worst.as_secs_f64() * 1e3));
+    say(
+        "written while jobs are looked up",
+        format!("{seconds:.1} s, {:.0} MB, {:.1} bytes a record", bytes / 1e6, bytes / entries as f64),
+    );
+    say(
+        "worst wait for a view meanwhile",
+        format!("{:.2} ms, of {rounds} jobs of {JOB}", worst.as_secs_f64() * 1e3),
+    );
     let cold_after = shared.0.read().bytes_apart().cold;
-    say("what look-ups don't need, in memory", format!("{:.2} bytes a record, before {:.2}", cold_after as f64 / entries as f64, cold_before as f64 / entries as f64));
+    say(
+        "what look-ups don't need, in memory",
+        format!(
+            "{:.2} bytes a record, before {:.2}",
+            cold_after as f64 / entries as f64,
+            cold_before as f64 / entries as f64
+        ),
+    );
     drop(shared);
 
     let before = rss();

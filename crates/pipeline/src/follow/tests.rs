@@ -1,6 +1,10 @@
 //! What is read of the suppression log, and where reading ends.
 
+use std::sync::mpsc;
+
 use super::*;
+use tamis_bus::embedded::{Config, Embedded};
+use tamis_bus::{Acked, KeyedRecord};
 use tamis_campaign::{Identity, RecordReason, Source};
 use tamis_subject::{Key, Region};
 use tamis_telemetry::Exposition;
@@ -120,4 +124,55 @@ fn a_record_of_a_later_scheme_holds_for_want_of_the_key_g5() {
         assert!(desk.read(2, 5, &record::key_check(SCHEME + 1, [1; 16])).is_none());
         assert!(desk.reader.outdated);
     }
+}
+
+/// A writer whose records never arrive: the key check does not come back, so that loading does not end.
+struct Deaf;
+
+impl Recorder for Deaf {
+    fn partitions(&self) -> u32 {
+        4
+    }
+
+    fn submit(&self, _records: Vec<KeyedRecord>, _acked: Acked) {}
+}
+
+/// Guarantees: while the filter loads, `/readyz` says how far it is, and is red.
+#[test]
+fn loading_is_told_while_it_lasts() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = Config { partitions: 4, ..Config::default() };
+    let bus = Embedded::open(dir.path(), config).expect("an empty folder can be opened");
+    let recorder = bus.recorder().expect("records can be written");
+    let (sender, acked) = mpsc::channel();
+    let beats = (0..3).map(|partition| {
+        let (key, value) = record::heartbeat();
+        KeyedRecord::new(partition, key, value)
+    });
+    recorder.submit(beats.collect(), Box::new(move |answer| drop(sender.send(answer))));
+    acked.recv_timeout(Duration::from_secs(30)).expect("the log answers").expect("it takes them");
+    let Desk { reader, metrics, .. } = Desk::new(false);
+    let subjects = reader.subjects;
+    let (health, stop) = (Health::new(), Arc::new(AtomicBool::new(false)));
+    let follow = Follow {
+        bus,
+        recorder: Arc::new(Deaf),
+        subjects: subjects.clone(),
+        skip_unreadable: false,
+        filter: Filter::new(4, subjects.clone()),
+        snapshots: None,
+        offered: Offered::default(),
+        metrics,
+        health: health.clone(),
+        stop: stop.clone(),
+    };
+    let thread = std::thread::spawn(move || follow.run(|| panic!("it was loaded")));
+    let told = r#"{"check":"filter","ok":false,"detail":"loading: 3 records, 100 %"#;
+    let since = Stopwatch::start();
+    while !health.json_lines().contains(told) {
+        assert!(since.elapsed() < Duration::from_secs(30), "{}", health.json_lines());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(thread.join().expect("it does not panic").is_ok());
 }

@@ -1,8 +1,8 @@
 //! Bytes and tables of a snapshot. Nothing that is read is taken on trust: what is out of bounds is refused, whatever the
 //! checksums say.
 
-use std::sync::Arc;
 use std::fs::File;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -98,7 +98,14 @@ impl Row {
 }
 
 /// Appends a segment to `out`; `at` is where that stands. The cold part must be in memory.
-pub(super) fn write_segment(out: &mut Vec<u8>, at: u64, depth: u8, segment: &Segment, marks: &Marks, cold: &Cold) -> Row {
+pub(super) fn write_segment(
+    out: &mut Vec<u8>,
+    at: u64,
+    depth: u8,
+    segment: &Segment,
+    marks: &Marks,
+    cold: &Cold,
+) -> Row {
     out.clear();
     for line in segment.lines() {
         out.extend_from_slice(&line.to_bytes());

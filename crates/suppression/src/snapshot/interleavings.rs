@@ -42,7 +42,8 @@ fn write_all(shared: &Locked, writer: usize, from: usize) {
     let partition = i32::try_from(writer).unwrap();
     let events: Vec<_> = (from..RECORDS).map(|n| (n as i64, record(&event_of(writer, n)))).collect();
     for events in events.chunks(TOGETHER) {
-        let prepared = shared.0.read().unwrap().prepare(events.iter().map(|(_, record)| &record.subject)).unwrap();
+        let prepared =
+            shared.0.read().unwrap().prepare(events.iter().map(|(_, record)| &record.subject)).unwrap();
         let mut index = shared.0.write().unwrap();
         index.accept(prepared);
         for (offset, record) in events {

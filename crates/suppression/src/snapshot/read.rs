@@ -53,7 +53,8 @@ pub fn load(path: &Path) -> Result<(Index, About), Refused> {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(one_thread)).collect();
         threads.into_iter().map(|t| t.join().unwrap_or(Err(Refused::Damaged("a segment")))).collect()
     });
-    let mut parts = read.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect::<Vec<_>>();
+    let mut parts =
+        read.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect::<Vec<_>>();
     parts.sort_by_key(|(number, _)| *number);
     let parts = parts.into_iter().map(|(number, part)| (rows[number].depth, part)).collect();
     let index = Index::of_parts(about.position.clone(), cells, parts);

@@ -42,7 +42,8 @@ impl Index {
                 *all += records;
             }
         }
-        let tally = |((scope, reason, channel), (scopes, records))| Tally { scope, reason, channel, scopes, records };
+        let tally =
+            |((scope, reason, channel), (scopes, records))| Tally { scope, reason, channel, scopes, records };
         tallies.into_iter().map(tally).collect()
     }
 }

@@ -153,7 +153,14 @@ fn a_torn_snapshot_is_refused() {
 /// Fails when: any of them is not compared.
 #[test]
 fn a_snapshot_of_something_else_is_refused() {
-    let about = About { stamp: stamp(), position: vec![3, 4], taken_at_ms: 1_000, told_scheme: 1, subjects: 0, records: 0 };
+    let about = About {
+        stamp: stamp(),
+        position: vec![3, 4],
+        taken_at_ms: 1_000,
+        told_scheme: 1,
+        subjects: 0,
+        records: 0,
+    };
     let why = |stamp: &Stamp, partitions, now_ms, kept_ms| {
         about.fits(stamp, partitions, now_ms, kept_ms).map_err(|refused| refused.to_string())
     };
@@ -219,7 +226,10 @@ fn cold_parts_stay_in_the_file() {
 #[test]
 #[cfg_attr(miri, ignore = "files")]
 fn g5_a_file_that_is_changed_while_in_use_is_told() {
-    for damage in [|bytes: &mut Vec<u8>| bytes.truncate(40), |bytes: &mut Vec<u8>| bytes.iter_mut().for_each(|b| *b ^= 1)] {
+    for damage in [
+        |bytes: &mut Vec<u8>| bytes.truncate(40),
+        |bytes: &mut Vec<u8>| bytes.iter_mut().for_each(|b| *b ^= 1),
+    ] {
         let (_home, _, file) = written();
         let (mut index, _) = load(&file).unwrap();
         let mut bytes = fs::read(&file).unwrap();
@@ -240,7 +250,8 @@ fn what_is_over_for_good_is_forgotten() {
     const DAY_MS: i64 = 24 * 3_600_000;
     let (mut index, mut model) = (Index::new(1), BTreeMap::new());
     let timed = |who, expires| Event { times: (0, expires), ..Event::plain((who, 0, 0)) };
-    let events: Vec<_> = (0..PEOPLE).map(|who| timed(who, [1_000, 2 * DAY_MS, 0][usize::from(who % 3)])).collect();
+    let events: Vec<_> =
+        (0..PEOPLE).map(|who| timed(who, [1_000, 2 * DAY_MS, 0][usize::from(who % 3)])).collect();
     apply(&mut index, &mut model, &events);
     assert_eq!(index.records(), usize::from(PEOPLE));
     let late = Event { recorded_at_ms: 2 * DAY_MS + 5, ..Event::plain((1, 1, 0)) };

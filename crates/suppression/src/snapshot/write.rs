@@ -121,7 +121,11 @@ fn rest_on(index: &Source<'_, impl Shared>, rows: &[Row], file: &Arc<File>) -> R
     for row in rows {
         index.with(|index| {
             let (number, depth) = index.dictionary.at(prefix);
-            if depth == row.depth { index.cold[number as usize].rest_on(row.stored(file.clone())) } else { Ok(()) }
+            if depth == row.depth {
+                index.cold[number as usize].rest_on(row.stored(file.clone()))
+            } else {
+                Ok(())
+            }
         })??;
         let Some(next) = after(prefix, row.depth) else { break };
         prefix = next;

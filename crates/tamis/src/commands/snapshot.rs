@@ -68,7 +68,10 @@ impl Snapshot {
                 let text = format!("snapshot {number} is sound; {}", use_of.sentence());
                 tell(global, &merged(about_json(number, &about), told), &[text])?;
                 match use_of {
-                    UseOf::Refused(why) => Err(Failure::say(ExitCode::Refused, format!("snapshot {number} would not be used: {why}"))),
+                    UseOf::Refused(why) => Err(Failure::say(
+                        ExitCode::Refused,
+                        format!("snapshot {number} would not be used: {why}"),
+                    )),
                     UseOf::Fits | UseOf::Unknown(_) => Ok(()),
                 }
             }
@@ -154,7 +157,10 @@ fn write(global: &Global, context: &Context) -> Outcome {
         Log::Kafka(bus) => written(Loaded::from(bus, context.subjects()?, context)?)?,
         Log::Embedded(bus) => written(Loaded::from(bus, context.subjects()?, context)?)?,
     };
-    let text = format!("snapshot {} written: {} subjects, {} records", told["number"], told["subjects"], told["records"]);
+    let text = format!(
+        "snapshot {} written: {} subjects, {} records",
+        told["number"], told["subjects"], told["records"]
+    );
     tell(global, &told, &[text])
 }
 
@@ -200,14 +206,21 @@ fn explain(global: &Global, number: u64, index: &Index, about: &About, use_of: &
         .collect();
     let mut lines = vec![
         line(number, about),
-        format!("        log {} of cluster {}, scheme {}", about.stamp.topic, about.stamp.cluster, about.stamp.scheme),
+        format!(
+            "        log {} of cluster {}, scheme {}",
+            about.stamp.topic, about.stamp.cluster, about.stamp.scheme
+        ),
         format!("        position {:?}", about.position),
         format!("        {}", use_of.sentence()),
     ];
     for tally in &tallies {
         lines.push(format!(
             "{:>12} records  {:<8} {:<17} {:<6} in {} of them",
-            tally.records, tally.scope, tally.reason.as_str(), of(tally.channel), tally.scopes,
+            tally.records,
+            tally.scope,
+            tally.reason.as_str(),
+            of(tally.channel),
+            tally.scopes,
         ));
     }
     let told = json!({ "used": use_of.used(), "why": use_of.text(), "tallies": rows });
