@@ -379,7 +379,7 @@ impl Reader {
             {
                 Some(skip(metrics, record, "a later scheme than the key's"))
             }
-            Err(error) if self.skip_unreadable => Some(skip(metrics, record, &error)),
+            Err(error) if self.skip_unreadable => Some(skip(metrics, record, error)),
             // The key check of a later scheme is never passed over: it says that opt-outs under the new key follow.
             Ok(Entry::Record(_) | Entry::Copy { .. } | Entry::KeyCheck { .. })
             | Err(record::Unreadable::UnknownScheme(_)) => {

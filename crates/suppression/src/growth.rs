@@ -45,9 +45,9 @@ pub(crate) fn only_live(segment: &Segment, cold: &Cold) -> Result<Cold, Unreadab
 
 /// What takes the place of a segment.
 pub(crate) enum Renewed {
-    One(Part),
+    One(Box<Part>),
     /// Its lower and its upper half.
-    Two(Part, Part),
+    Two(Box<(Part, Part)>),
 }
 
 /// What some records need that takes time, made beside the index in use by [`Index::prepare`].
@@ -120,8 +120,9 @@ impl Index {
 
     fn put_in_place(&mut self, number: u32, renewed: Renewed) {
         match renewed {
-            Renewed::One(part) => self.set_part(number, part),
-            Renewed::Two(lower, upper) => {
+            Renewed::One(part) => self.set_part(number, *part),
+            Renewed::Two(halves) => {
+                let (lower, upper) = *halves;
                 let new = self.dictionary.split(number);
                 self.marks.push(Marks::new());
                 self.cold.push(Cold::new(0, 0));
@@ -153,14 +154,15 @@ impl Index {
         let sets: HashSet<u16> =
             live.iter().map(|(_, mark)| *mark).filter(|mark| Marks::is_own(*mark)).collect();
         if !Dictionary::is_to_be_split(number, live.len() + more) && sets.len() < SPLIT_SETS {
-            return Ok(Renewed::One(old.part(&live, number, more)?));
+            return Ok(Renewed::One(Box::new(old.part(&live, number, more)?)));
         }
         let mut halves = [Vec::new(), Vec::new()];
         for (local, mark) in live {
             let upper = self.dictionary.is_upper(number, &old.cold.subject(local)?);
             halves[usize::from(upper)].push((local, mark));
         }
-        Ok(Renewed::Two(old.part(&halves[0], number, more)?, old.part(&halves[1], number, more)?))
+        let [lower, upper] = halves.map(|half| old.part(&half, number, more));
+        Ok(Renewed::Two(Box::new((lower?, upper?))))
     }
 }
 

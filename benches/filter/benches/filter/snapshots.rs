@@ -81,7 +81,7 @@ pub(crate) fn snapshot(entries: u64) {
     let mut offset = index.position()[0];
     for first in (0..TAIL).step_by(STEP) {
         // Nine of ten are new, one is known.
-        let who = |n: u64| if n % 10 == 0 { n * 97 % entries } else { entries + n };
+        let who = |n: u64| if n.is_multiple_of(10) { n * 97 % entries } else { entries + n };
         let some: Vec<_> = (first..(first + STEP as u64).min(TAIL)).map(|n| subject(who(n))).collect();
         let prepared = index.prepare(some.iter()).expect("the snapshot is there");
         index.accept(prepared);
