@@ -349,7 +349,7 @@ fn g1_the_service_starts_from_a_snapshot_and_forgets_nobody() {
     assert!(logged(dir, "no snapshot"));
     done(dir, SUPPRESS, "+33 6 39 98 10 00\n");
     let told = json(&done(dir, &["snapshot", "write", "--json"], ""));
-    assert_eq!((&told["number"].as_u64().expect("a number") > &0, &told["records"]), (true, &1.into()));
+    assert_eq!((told["number"].as_u64().expect("a number") > 0, &told["records"]), (true, &1.into()));
     done(dir, SUPPRESS, "+33 6 39 98 10 01\n");
     assert_eq!(service.stop(), Some(0));
     let told = json(&done(dir, &["snapshot", "list", "--json"], ""));
