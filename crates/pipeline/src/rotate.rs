@@ -39,7 +39,7 @@ const POLL_MOST: usize = 4_096;
 const CELLS_MAX: usize = 2_000_000;
 /// How often the log may still hold something of an earlier scheme after it was written again: then somebody goes on writing
 /// under the old key.
-const SWEEPS_MAX: u32 = 50;
+const ROUNDS_MAX: u32 = 50;
 
 /// How a rotation goes about it.
 #[derive(Debug, Clone, Copy)]
@@ -147,13 +147,12 @@ impl<'a> Rotation<'a> {
         while watch.elapsed() < self.options.settle && !self.is_stopped() {
             std::thread::sleep(POLL_WAIT);
         }
-        for _ in 0..SWEEPS_MAX {
+        for _ in 0..ROUNDS_MAX {
             if self.sweep()? == 0 || self.is_stopped() {
                 return Ok(self.done);
             }
         }
-        let detail = "records are still written under an earlier scheme: give every process the new key file";
-        Err(Stopped::Log(Error::new("rotate", tamis_bus::Blame::Configuration, detail)))
+        Err(endless())
     }
 
     fn is_stopped(&self) -> bool {
@@ -176,16 +175,21 @@ impl<'a> Rotation<'a> {
 
     /// Writes what is in force in `cells` again, until nothing came between, then takes the earlier records away.
     fn settle(&mut self, reader: &mut Reader, cells: &mut Cells) -> Result<(), Stopped> {
+        let mut rounds = 0;
         loop {
             let copies = cells.copies();
-            if copies.is_empty() || self.is_stopped() {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            if copies.is_empty() {
                 break;
             }
+            if rounds == ROUNDS_MAX {
+                return Err(endless());
+            }
+            rounds += 1;
             self.done.copied += self.write(copies)?;
             self.read_on(reader, cells)?;
-        }
-        if self.is_stopped() {
-            return Ok(());
         }
         self.done.blocked_again += cells.blocked_again();
         self.done.removed += self.write(cells.tombstones())?;
@@ -261,6 +265,11 @@ impl<'a> Rotation<'a> {
         let silent = |_| Error::new("rotate", tamis_bus::Blame::Unreachable, "the log does not answer");
         answer.recv_timeout(ACK_TIMEOUT).map_err(silent).and_then(|acked| acked).map_err(Stopped::Log)
     }
+}
+
+fn endless() -> Stopped {
+    let detail = "records are still written under an earlier scheme: give every process the new key file";
+    Stopped::Log(Error::new("rotate", tamis_bus::Blame::Configuration, detail))
 }
 
 /// Takes one record of the log in.

@@ -88,9 +88,14 @@ impl House {
     }
 
     pub(super) fn with(answers: Answers) -> Self {
+        Self::of(&Key::generate().unwrap(), answers)
+    }
+
+    /// With an identity key that is known.
+    pub(super) fn of(key: &Key, answers: Answers) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bus = Embedded::open(&dir.path().join("log"), Config::default()).unwrap();
-        let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+        let subjects = Subjects::new(key, Region::parse("FR").unwrap());
         let options = Options { workers: 0, ..Options::default() };
         let running =
             tamis_pipeline::start(bus, subjects.clone(), options, Metrics::detached(), Health::new())

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tamis_campaign::{Channel, Identity, RecordReason, Source};
+use tamis_subject::{Key, Region, Subjects};
 use tamis_wire::record::{Scope, State};
 
 use super::house::{Answers, House};
@@ -52,6 +53,33 @@ async fn good_rows_are_recorded_and_bad_ones_told_by_field_and_index() {
         assert_eq!(record.scope, Scope::Tenant("acme".into()), "the tenant is the key's own");
         assert_eq!((record.channel, record.state, record.source), (None, State::InForce, Source::Api));
         assert_eq!((record.reason, &*record.evidence), (RecordReason::Unsubscribed, "ticket 4711"));
+    }
+}
+
+/// Guarantees: under a key that was rotated, an opt-out is recorded under the newest scheme, in the partition of those that were
+/// recorded before, so that their order is kept.
+/// Fails when: the partition is chosen by the subject that is written, or the record says another scheme than its subject's.
+#[tokio::test]
+async fn a_person_keeps_the_partition_when_the_key_is_rotated() {
+    let one = Key::generate().unwrap();
+    let two = one.with_another_step().unwrap();
+    let (before, after) = (House::of(&one, Answers::Acks), House::of(&two, Answers::Acks));
+    let subjects = Subjects::new(&two, Region::parse("FR").unwrap());
+    for n in 0..20 {
+        let phone = format!("06399812{n:02}");
+        let mut partitions = Vec::new();
+        for house in [&before, &after] {
+            let answer = house.add(&house.acme, &stop(&[&phone])).await;
+            let next: Vec<i64> = serde_json::from_value(answer.json["position"].clone()).unwrap();
+            partitions.push(next.iter().position(|next| *next == 1_000));
+        }
+        assert!(partitions[0].is_some());
+        assert_eq!(partitions[0], partitions[1], "{n}");
+        for (house, scheme) in [(&before, 1), (&after, 2)] {
+            let record = house.got().pop().unwrap();
+            assert_eq!(record.scheme, scheme);
+            assert_eq!(record.subject, subjects.at(scheme).phone(&phone).unwrap());
+        }
     }
 }
 

@@ -352,6 +352,22 @@ fn who_is_lifted_while_being_copied_is_counted() {
     }
 }
 
+/// Guarantees: what came between a record and its copy is honoured although the rotation was killed before it looked, and the
+/// record itself has been compacted away by then.
+/// Fails when: only what stands behind the copy's source is looked at, and it is not there.
+#[test]
+fn g1_what_came_between_is_found_by_the_next_rotation() {
+    let op = |expires, after| Op { person: 1, reason: 0, lifted: false, expires, scheme: 1, after };
+    let shared = Shared(Arc::new(Mutex::new(World::new(true))));
+    shared.0.lock().record(op(FAR + 100, 0));
+    shared.0.lock().between = [op(0, 0)].into();
+    shared.0.lock().left = 1;
+    assert!(rotate(&shared, 9).is_err(), "it is killed behind the copy");
+    shared.0.lock().left = usize::MAX;
+    rotate(&shared, 9).unwrap();
+    assert_eq!(blocks(&shared.0.lock().read_anew(), MOMENTS[2]), [(1, 0)]);
+}
+
 /// Guarantees: all slices are everybody, each once, however often one was halved on the way.
 #[test]
 fn slices_are_everybody() {
