@@ -9,12 +9,15 @@ use tamis_wire::record::{Record, Scope, State};
 
 use super::*;
 
-pub(crate) const PEOPLE: u16 = 600;
+/// Of everything that is counted here there is little under Miri, where a record takes up to a tenth of a second: just enough
+/// for a segment to be split, and in random histories for it to be built anew a few times.
+pub(crate) const PEOPLE: u16 = if cfg!(miri) { 80 } else { 600 };
 const TENANTS: [&str; 3] = ["a", "b", "c"];
-/// Lists that one person goes through two by two; few under Miri, which takes hours for all.
-const LISTS: usize = if cfg!(miri) { 60 } else { 380 };
-/// Records of a random history at most.
-const EVENTS: usize = if cfg!(miri) { 300 } else { 2_500 };
+/// Lists that one person goes through two by two.
+const LISTS: usize = if cfg!(miri) { 8 } else { 380 };
+/// People of a random history, and records at most.
+const DRAWN: u16 = if cfg!(miri) { 30 } else { PEOPLE };
+const EVENTS: usize = if cfg!(miri) { 60 } else { 2_500 };
 const REASONS: [RecordReason; 2] = [RecordReason::Blocked, RecordReason::Unsubscribed];
 
 /// As a pseudo-random function would, but that each person whose number is divisible by 10 has a like: the next one, with
@@ -56,7 +59,7 @@ impl Event {
 
 prop_compose! {
     pub(crate) fn event()(
-        who in 0..PEOPLE, tenant in 0..TENANTS.len(), reason in 0..REASONS.len(), lifted in prop::bool::weighted(0.3),
+        who in 0..DRAWN, tenant in 0..TENANTS.len(), reason in 0..REASONS.len(), lifted in prop::bool::weighted(0.3),
         timed in prop::bool::weighted(0.2), effective in 0i64..4, expires in 0i64..6, evidence: u8, clock in 0i64..1_000,
     ) -> Event {
         let times = if timed { (effective, expires) } else { (0, 0) };
@@ -93,12 +96,12 @@ fn counts(event: &Event, now: UnixMs) -> bool {
 
 pub(crate) fn check(index: &Index, model: &BTreeMap<Key, Event>, now: UnixMs) -> Result<(), TestCaseError> {
     prop_assert_eq!(index.records(), model.len());
-    let everyone: Vec<Subject> = (0..PEOPLE).map(subject).collect();
+    let everyone: Vec<Subject> = (0..DRAWN).map(subject).collect();
     for (tenant, name) in TENANTS.iter().enumerate() {
         let selection = index.select(name, "", Channel::Sms, Purpose::Marketing);
         let mut told = vec![None; everyone.len()];
         selection.hits(&everyone, |n, hit| told[n] = selection.reason(hit, now));
-        for who in 0..PEOPLE {
+        for who in 0..DRAWN {
             let alone = selection.hit(&subject(who)).and_then(|hit| selection.reason(hit, now));
             prop_assert_eq!(alone, told[usize::from(who)], "in a batch and alone, person {}", who);
             let records = |who: u16| model.range((who, 0, 0)..(who + 1, 0, 0));
@@ -165,8 +168,9 @@ fn enforce(index: &mut Index, who: u16, list: Option<usize>, state: State) {
 fn segments_are_split_and_keep_everybody() {
     let mut index = Index::new(1);
     (0..PEOPLE).for_each(|who| enforce(&mut index, who, None, State::InForce));
-    assert!(index.marks.len() >= 6, "{} segments", index.marks.len());
-    assert!(index.renewals > 12, "{} renewals", index.renewals);
+    let (segments, renewals) = if cfg!(miri) { (2, 5) } else { (6, 13) };
+    assert!(index.marks.len() >= segments, "{} segments", index.marks.len());
+    assert!(index.renewals >= renewals, "{} renewals", index.renewals);
     assert_eq!(index.subjects(), usize::from(PEOPLE));
 }
 
@@ -180,7 +184,7 @@ fn who_is_in_nothing_any_more_is_forgotten() {
         enforce(&mut index, who, None, State::Lifted);
     }
     assert_eq!(index.records(), 0);
-    assert!(index.subjects() < 100, "{} subjects", index.subjects());
+    assert!(index.subjects() < usize::from(PEOPLE) / 6, "{} subjects", index.subjects());
 }
 
 /// Guarantees that a segment outlives its 65,535 numbers of sets: those nobody is in any more are given out again.
