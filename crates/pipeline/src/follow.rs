@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tamis_bus::{Bus, EndOffsets, Follower, LogRecord, Positions, Recorder};
+use tamis_bus::{Bus, EndOffsets, Follower, KeyedRecord, LogRecord, Positions, Recorder};
 use tamis_subject::{SCHEME, Subject, Subjects};
 use tamis_suppression::{Index, Unreadable};
 use tamis_telemetry::{Check, Health, Metrics};
@@ -234,10 +234,7 @@ impl<B: Bus> Follow<B> {
     }
 
     fn send_key_check(&self) {
-        let checks = (SCHEME..=self.subjects.newest()).filter_map(|scheme| {
-            let (key, value) = record::key_check(scheme, self.subjects.check_value(scheme)?);
-            Some(tamis_bus::KeyedRecord::new(0, key, value))
-        });
+        let checks = (SCHEME..=self.subjects.newest()).filter_map(|scheme| key_check(&self.subjects, scheme));
         self.recorder.submit(
             checks.collect(),
             Box::new(|acked| {
@@ -434,18 +431,27 @@ fn skip(metrics: &Metrics, record: &LogRecord<'_>, why: impl std::fmt::Display) 
     Step::Advance
 }
 
+/// The key check of `scheme`, if the key has that step.
+pub(crate) fn key_check(subjects: &Subjects, scheme: u32) -> Option<KeyedRecord> {
+    let (key, value) = record::key_check(scheme, subjects.check_value(scheme)?);
+    Some(KeyedRecord::new(0, key, value))
+}
+
+/// A heartbeat for each partition.
+pub(crate) fn beats(partitions: u32) -> Vec<KeyedRecord> {
+    let beat = |partition| {
+        let (key, value) = record::heartbeat();
+        KeyedRecord::new(i32::try_from(partition).unwrap_or(0), key, value)
+    };
+    (0..partitions).map(beat).collect()
+}
+
 /// Writes a heartbeat to every partition now and then, so that the log's last record can always be read, whatever
 /// was compacted away before it.
 pub(crate) fn heartbeat(recorder: &dyn Recorder, every: Duration, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        let beats = (0..recorder.partitions())
-            .map(|partition| {
-                let (key, value) = record::heartbeat();
-                tamis_bus::KeyedRecord::new(i32::try_from(partition).unwrap_or(0), key, value)
-            })
-            .collect();
         // A heartbeat that fails is followed by the next.
-        recorder.submit(beats, Box::new(|_| {}));
+        recorder.submit(beats(recorder.partitions()), Box::new(|_| {}));
         let until = Stopwatch::start();
         while until.elapsed() < every && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50));

@@ -23,6 +23,7 @@ use tamis_wire::record::{self, Entry, Unreadable};
 use self::cells::{Cells, Slice};
 use crate::Stopped;
 use crate::clock::{Stopwatch, unix_ms};
+use crate::follow::{beats, key_check};
 
 /// Records that are written together, then waited for.
 const TOGETHER: usize = 1_000;
@@ -70,8 +71,9 @@ pub struct Rotated {
 pub fn is_unfinished<B: Bus>(bus: &B, recorder: &dyn Recorder, subjects: &Subjects) -> Result<bool, Stopped> {
     let stop = AtomicBool::new(false);
     let mut rotation = Rotation::new(bus, recorder, subjects, Duration::ZERO, &stop);
-    let (cells, told) = rotation.read_slice(Slice::default()).map(|(_, cells, told)| (cells, told))?;
-    Ok(!cells.is_empty() || !cells.slice().is_all() || told.is_some_and(|told| told < subjects.newest()))
+    let (reader, cells) = rotation.read_slice(Slice::default())?;
+    let is_behind = reader.told.is_some_and(|told| told < subjects.newest());
+    Ok(!cells.is_empty() || !cells.slice().is_all() || is_behind)
 }
 
 /// Tells the log of the key's newest scheme, which makes every door write under it, waits `settle` for records that are on
@@ -138,11 +140,7 @@ impl<'a> Rotation<'a> {
     }
 
     fn run(mut self) -> Result<Rotated, Stopped> {
-        let scheme = self.subjects.newest();
-        if let Some(value) = self.subjects.check_value(scheme) {
-            let (key, value) = record::key_check(scheme, value);
-            self.write(vec![KeyedRecord::new(0, key, value)])?;
-        }
+        self.write(key_check(self.subjects, self.subjects.newest()).into_iter().collect())?;
         let watch = Stopwatch::start();
         while watch.elapsed() < self.options.settle && !self.is_stopped() {
             std::thread::sleep(POLL_WAIT);
@@ -165,7 +163,7 @@ impl<'a> Rotation<'a> {
         while let Some(slice) = next
             && !self.is_stopped()
         {
-            let (mut reader, mut cells, _) = self.read_slice(slice)?;
+            let (mut reader, mut cells) = self.read_slice(slice)?;
             found += cells.len();
             self.settle(&mut reader, &mut cells)?;
             next = cells.slice().next();
@@ -197,24 +195,19 @@ impl<'a> Rotation<'a> {
     }
 
     /// Reads the log from its beginning to its end; the slice that comes back may be a part of `slice`.
-    fn read_slice(&mut self, slice: Slice) -> Result<(Reader, Cells, Option<u32>), Stopped> {
+    fn read_slice(&mut self, slice: Slice) -> Result<(Reader, Cells), Stopped> {
         let partitions = usize::try_from(self.recorder.partitions()).unwrap_or(0);
         let follower = (self.open)().map_err(Stopped::Log)?;
         let mut reader = Reader { follower, position: Positions::zero(partitions), told: None };
         let mut cells = Cells::new(self.subjects.clone(), slice, self.options.cells_max, unix_ms());
         self.read_on(&mut reader, &mut cells)?;
-        let told = reader.told;
-        Ok((reader, cells, told))
+        Ok((reader, cells))
     }
 
     /// Reads on to where the log ends now. Heartbeats are written for that: the last record of each partition may have been
     /// taken away, and what is not there can't be read.
     fn read_on(&self, reader: &mut Reader, cells: &mut Cells) -> Result<(), Stopped> {
-        let beats = (0..self.recorder.partitions()).map(|partition| {
-            let (key, value) = record::heartbeat();
-            KeyedRecord::new(i32::try_from(partition).unwrap_or(0), key, value)
-        });
-        let end = self.submit(beats.collect())?;
+        let end = self.submit(beats(self.recorder.partitions()))?;
         let mut watch = Stopwatch::start();
         while !reader.position.reaches(&end) && !self.is_stopped() {
             let (mut wrong, before) = (None, reader.position.clone());

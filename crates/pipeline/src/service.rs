@@ -123,7 +123,7 @@ pub fn start<B: Bus>(
         health.set(Check::Purge, true, "not this process's");
     }
     let snapshots = options.snapshots.clone().map(|options| {
-        let made = Snapshots::new(options, filter.clone(), subjects.clone(), metrics.clone(), stop.clone());
+        let made = Snapshots::new(options, filter.clone(), metrics.clone(), stop.clone());
         Arc::new(made)
     });
     let at_end = snapshots.clone().map(|snapshots| spawn("snapshot", move || snapshots.run()));

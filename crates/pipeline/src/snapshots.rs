@@ -33,8 +33,7 @@ pub struct Options {
 }
 
 /// The stamp of snapshots of `log` under the newest key of `subjects`.
-#[must_use]
-pub fn stamp(log: &LogIdentity, subjects: &Subjects) -> Stamp {
+fn stamp(log: &LogIdentity, subjects: &Subjects) -> Stamp {
     Stamp {
         cluster: log.cluster.clone(),
         topic: log.topic.clone(),
@@ -55,7 +54,7 @@ pub fn fits(about: &About, log: &LogIdentity, subjects: &Subjects, end: &Positio
 }
 
 /// The newest snapshot that may be used. Why others may not is logged.
-pub(crate) fn newest(
+fn newest(
     folder: &Folder,
     log: &LogIdentity,
     subjects: &Subjects,
@@ -82,7 +81,6 @@ pub struct Snapshots {
     folder: Folder,
     every: Option<Duration>,
     filter: Filter,
-    subjects: Subjects,
     metrics: Metrics,
     stop: Arc<AtomicBool>,
     /// Which log the filter follows, once that is known.
@@ -100,16 +98,10 @@ impl std::fmt::Debug for Snapshots {
 }
 
 impl Snapshots {
-    pub(crate) fn new(
-        options: Options,
-        filter: Filter,
-        subjects: Subjects,
-        metrics: Metrics,
-        stop: Arc<AtomicBool>,
-    ) -> Self {
+    pub(crate) fn new(options: Options, filter: Filter, metrics: Metrics, stop: Arc<AtomicBool>) -> Self {
         let folder = Folder::at(&options.folder);
         let (log, in_use, end) = Default::default();
-        Self { folder, every: options.every, filter, subjects, metrics, stop, log, in_use, end }
+        Self { folder, every: options.every, filter, metrics, stop, log, in_use, end }
     }
 
     /// Puts the newest snapshot that may be used in place, and says what it knows of itself. Waits until the log says which
@@ -119,7 +111,8 @@ impl Snapshots {
             let log = bus.suppression_log(ASK_TIMEOUT);
             match log.and_then(|log| Ok((log, asker.ask(ASK_TIMEOUT)?))) {
                 Ok((log, end)) => {
-                    let found = newest(&self.folder, &log, &self.subjects, &end);
+                    let subjects = self.filter.read().key().clone();
+                    let found = newest(&self.folder, &log, &subjects, &end);
                     let _ = self.log.set(log);
                     let Some((number, index, about)) = found else {
                         tracing::info!("no snapshot: reading the suppression log from its beginning");

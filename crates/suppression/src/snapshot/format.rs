@@ -12,7 +12,7 @@ use crate::cells::CellRow;
 use crate::cold::Cold;
 use crate::dictionary::Segment;
 use crate::growth::Part;
-use crate::line::{LINE_BYTES, Line, WAYS};
+use crate::line::{LINE_BYTES, Line};
 use crate::marks::{Cell, Marks};
 use crate::stored::{Shape, Stored};
 
@@ -170,7 +170,7 @@ pub(super) fn read_segment(row: &Row, bytes: &[u8], cells: Cell, file: Arc<File>
     if segment.iter().any(|(_, mark)| !marks.has(mark, cells)) {
         return Err(Refused::Damaged("a subject's mark"));
     }
-    if row.cold.people as usize != segment.places() || segment.places() != segment.lines().len() * WAYS {
+    if row.cold.people as usize != segment.places() {
         return Err(Refused::Damaged("a segment's number of places"));
     }
     Ok(Part::of(segment, marks, Cold::of_stored(row.stored(file))))
