@@ -171,6 +171,10 @@ impl Shared for Filter {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
         step(&mut self.0.view.write().index)
     }
+
+    fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R {
+        step(&self.0.view.read().index)
+    }
 }
 
 fn reach(view: &View) -> Reach {

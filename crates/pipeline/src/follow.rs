@@ -23,8 +23,12 @@ use self::progress::Progress;
 
 /// How long one poll waits; also how soon a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(50);
+/// Records read, and prepared for, at once.
+const READ_MAX: usize = 4_096;
 /// Records applied in one step: what a reader may wait for.
-const APPLY_MAX: usize = 4_096;
+const APPLY_MAX: usize = 512;
+/// Segments of the filter that are built anew ahead of need after each poll, once it is loaded.
+const AHEAD: usize = 1;
 /// Records whose subjects the index is told of at once before they are applied: what the processor fetches side by side.
 const FORESEEN: usize = 64;
 /// Between two tries when the log can't be reached.
@@ -123,8 +127,9 @@ impl<B: Bus> Follow<B> {
             self.filter.set_told(reader.told, reader.outdated);
             if reader.loaded
                 && self.renew(&reader.subjects, &mut next, &mut asker)
-                && let Some(next) = next.take()
+                && let Some(mut next) = next.take()
             {
+                next.index.settle();
                 self.filter.swap(next.index, next.reader.subjects.clone());
                 if let Some(snapshots) = &self.snapshots {
                     snapshots.let_go();
@@ -214,6 +219,7 @@ impl<B: Bus> Follow<B> {
     }
 
     fn finish_loading(&self, watch: &Stopwatch) {
+        self.filter.change(Index::settle);
         self.filter.set_loaded();
         let (subjects, records, bytes) = {
             let index = self.filter.read();
@@ -253,7 +259,7 @@ impl<B: Bus> Follow<B> {
         wait: Duration,
     ) -> Result<Vec<(i32, i64, Step)>, Stopped> {
         let mut steps: Vec<(i32, i64, Step)> = Vec::new();
-        let polled = follower.poll(wait, APPLY_MAX, &mut |log_record| {
+        let polled = follower.poll(wait, READ_MAX, &mut |log_record| {
             if let Some(step) = reader.read(&self.metrics, &log_record) {
                 steps.push((log_record.partition, log_record.offset, step));
             }
@@ -272,15 +278,18 @@ impl<B: Bus> Follow<B> {
     }
 
     fn apply(&self, steps: &[(i32, i64, Step)]) -> Result<(), Unreadable> {
-        if steps.is_empty() {
+        // What takes long is made beside the index, while the workers go on reading it.
+        let subjects = steps.iter().filter_map(|(_, _, step)| step.subject());
+        let ahead = if self.filter.is_loaded() { AHEAD } else { 0 };
+        let prepared = self.filter.read().prepare(subjects, ahead)?;
+        if steps.is_empty() && prepared.is_empty() {
             return Ok(());
         }
-        // What takes long is made beside the index, while the workers go on reading it.
-        let prepared = self.filter.read().prepare(steps.iter().filter_map(|(_, _, step)| step.subject()))?;
-        self.filter.change(|index| {
-            index.accept(prepared);
-            apply_to(index, steps)
-        })?;
+        // Dropped when nobody waits for it any more.
+        let _replaced = self.filter.change(|index| index.accept(prepared));
+        for steps in steps.chunks(APPLY_MAX) {
+            self.filter.change(|index| apply_to(index, steps))?;
+        }
         if self.filter.is_loaded() {
             let now = unix_ms();
             for (_, _, step) in steps {

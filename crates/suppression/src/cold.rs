@@ -78,7 +78,7 @@ pub(crate) struct Cold {
     free: u32,
     /// Evidence, each after its length (4 bytes, little-endian).
     texts: Vec<u8>,
-    /// Who has changed since the part was copied for a snapshot that is being written.
+    /// Who has changed since shortly before the part was copied for a snapshot that is being written.
     changed: Option<HashSet<u16>>,
 }
 
@@ -137,6 +137,9 @@ impl Cold {
     pub(crate) fn foresee(&self, local: u16) {
         if let People::All(people) = &self.people {
             prefetch(&people[usize::from(local)]);
+        }
+        if let Some(last) = self.details.last() {
+            prefetch(last);
         }
     }
 
@@ -208,7 +211,13 @@ impl Cold {
     fn add(&mut self, local: u16, cell: Cell, origin: &Origin<&str>) {
         let evidence = self.keep(origin.evidence);
         let recorded = pack(origin.recorded_at_ms, origin.source);
-        let detail = Detail { next: self.first(local), cell, evidence, recorded };
+        self.link(local, Detail { next: END, cell, evidence, recorded });
+    }
+
+    /// Puts a detail before those of the subject at `local`.
+    #[inline]
+    fn link(&mut self, local: u16, detail: Detail) {
+        let detail = Detail { next: self.first(local), ..detail };
         self.person_mut(local).first = if self.free == END {
             if self.details.len() == self.details.capacity() {
                 // By an eighth, not to twice: this is most of the memory.
@@ -269,35 +278,42 @@ impl Cold {
     }
 
     /// Puts all details of the subject at `from` in `other`, which has it in memory, to the subject at `local`, which has
-    /// none.
+    /// none, as they are: nothing of them is looked at but where their evidence ends.
+    #[inline]
     pub(crate) fn take(&mut self, local: u16, other: &Self, from: u16) -> Result<(), Unreadable> {
         let mut at = other.first(from);
         while at != END {
-            let detail = &other.details[at as usize];
-            self.add(local, detail.cell, &other.origin(detail)?);
+            let detail = other.details[at as usize];
+            let evidence = match detail.evidence {
+                0 => 0,
+                there => self.keep(text(&other.texts, there).ok_or(Unreadable::Damaged)?),
+            };
+            self.link(local, Detail { evidence, ..detail });
             at = detail.next;
         }
         Ok(())
     }
 
-    /// A copy for a snapshot; changes are noted from now on.
-    pub(crate) fn copy(&mut self) -> Self {
-        let copy = self.clone();
+    /// Notes changes from now on: it is about to be copied for a snapshot.
+    pub(crate) fn note_changes(&mut self) {
         self.changed = Some(HashSet::new());
-        Self { changed: None, ..copy }
+    }
+
+    /// A copy for a snapshot. Whatever has changed since [`Cold::note_changes`] may be in it or not.
+    pub(crate) fn copy(&self) -> Self {
+        Self { changed: None, ..self.clone() }
     }
 
     /// The snapshot has what was copied: only what has changed since stays in memory. Nothing if the segment was built
-    /// anew meanwhile.
-    pub(crate) fn rest_on(&mut self, stored: Stored) -> Result<(), Unreadable> {
-        let Some(changed) = self.changed.take() else { return Ok(()) };
+    /// anew meanwhile. Returns what is not needed any more, to be dropped where nobody waits.
+    pub(crate) fn rest_on(&mut self, stored: Stored) -> Result<Option<Self>, Unreadable> {
+        let Some(changed) = self.changed.take() else { return Ok(None) };
         let mut new = Self::of_stored(stored);
         for local in changed {
             new.put(local, &self.subject(local)?);
             new.take(local, self, local)?;
         }
-        *self = new;
-        Ok(())
+        Ok(Some(std::mem::replace(self, new)))
     }
 
     /// Notes changes no longer: there is no snapshot.
@@ -351,6 +367,7 @@ impl Cold {
             + people
             + self.details.capacity() * size_of::<Detail>()
             + self.texts.capacity()
+            + self.stored.as_ref().map_or(0, |stored| stored.bytes())
             + self.changed.as_ref().map_or(0, HashSet::allocation_size)
     }
 }

@@ -3,8 +3,8 @@
 //! A subject's first word chooses a segment (its high bits, by a directory) and a home line in it (its low 32); forty bits
 //! of the second word are its tag. A line that is full passes on to the next one, and says whom.
 //!
-//! A segment has at most 65,529 places, so that places and marks are 16 bits; it grows by an eighth and is split in two when
-//! it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state. The
+//! A segment has at most 65,529 places, so that places and marks are 16 bits; it grows by an eighth (while a log is read from
+//! its beginning, to twice its size) and is split in two when it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state. The
 //! tags are not the whole subject, so a segment is built anew from [`crate::cold`].
 
 use tamis_subject::Subject;
@@ -14,9 +14,14 @@ use crate::prefetch::prefetch;
 
 /// Lines of a segment: its places are counted by 16 bits.
 const LINES_MOST: usize = (1 << 16) / WAYS;
-/// A segment is built anew when this much of it is taken, percent. With more of it look-ups go on to a second line more
+/// A segment is to be built anew when this much of it is taken, percent. With more of it look-ups go on to a second line more
 /// often, with less memory is wasted; this is what the goal for memory leaves, and the only one that was measured.
 const FULL_PERCENT: usize = 90;
+/// And it must be when this much is: until then it may wait for a quiet moment.
+const MOST_PERCENT: usize = 95;
+/// A close segment has room for so many for each 256 that it holds: at least, and how many different numbers.
+const CLOSE_LEAST: usize = 272;
+const CLOSE_SPREAD: usize = 33;
 /// Subjects with which a segment is split: a little less than its most lines hold, so that it can grow once more. It
 /// differs from segment to segment by `SPLIT_SPREAD`, so that they do not all split within the same minute. Tests split
 /// small ones.
@@ -49,6 +54,27 @@ pub(crate) struct Known {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Full;
 
+/// How much room a segment is given besides what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// As much again: while a log is read from its beginning. With little room each subject would be moved ten times before
+    /// its segment has doubled.
+    Ample,
+    /// Between a sixteenth and three sixteenths, so that segments do not all grow at once: as memory allows.
+    Close,
+}
+
+impl Room {
+    /// The lines of a segment with room for `subjects` and some more.
+    fn lines(self, subjects: usize, dice: usize) -> usize {
+        let room = match self {
+            Self::Ample => subjects * 2,
+            Self::Close => subjects * (CLOSE_LEAST + dice % CLOSE_SPREAD) / 256,
+        };
+        (room.max(subjects + 1) * 100).div_ceil(WAYS * FULL_PERCENT).min(LINES_MOST)
+    }
+}
+
 /// The lines of one segment, and how many subjects they hold.
 #[derive(Clone)]
 pub(crate) struct Segment {
@@ -57,12 +83,10 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Room for `subjects` and some more: between a sixteenth and three sixteenths, by `dice`, so that segments do not all
-    /// grow at once.
-    pub(crate) fn for_subjects(subjects: usize, dice: usize) -> Self {
-        let room = (subjects * (272 + dice % 33) / 256).max(subjects + 1);
-        let lines = (room * 100).div_ceil(WAYS * FULL_PERCENT).min(LINES_MOST);
-        Self { lines: vec![Line::EMPTY; lines].into_boxed_slice(), used: 0 }
+    /// With room for `subjects` and some more; `dice` varies how many.
+    pub(crate) fn for_subjects(subjects: usize, room: Room, dice: usize) -> Self {
+        let lines = vec![Line::EMPTY; room.lines(subjects, dice)];
+        Self { lines: lines.into_boxed_slice(), used: 0 }
     }
 
     /// With these lines; `None` when there are none, or too many.
@@ -83,9 +107,15 @@ impl Segment {
         self.used
     }
 
-    /// With how many subjects it is to be built anew.
+    /// Whether it is to be built anew: it has too little room, or more than a close one.
+    fn is_unfit(&self) -> bool {
+        let most = Room::Close.lines(self.used + 1, CLOSE_SPREAD - 1);
+        self.used >= self.places() * FULL_PERCENT / 100 || self.lines.len() > most
+    }
+
+    /// With how many subjects it must be built anew before another comes.
     pub(crate) fn full_with(&self) -> usize {
-        self.places() * FULL_PERCENT / 100
+        self.places() * MOST_PERCENT / 100
     }
 
     #[inline]
@@ -190,7 +220,7 @@ pub(crate) struct Dictionary {
 
 impl Dictionary {
     pub(crate) fn new() -> Self {
-        let first = Segment::for_subjects(1, 0);
+        let first = Segment::for_subjects(1, Room::Close, 0);
         Self { directory: vec![0], shift: 63, segments: vec![first], depths: vec![0] }
     }
 
@@ -300,8 +330,14 @@ impl Dictionary {
         &self.segments[number as usize]
     }
 
-    pub(crate) fn set_segment(&mut self, number: u32, segment: Segment) {
-        self.segments[number as usize] = segment;
+    /// Every segment that is to be built anew when there is time.
+    pub(crate) fn unfit(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.segments).filter(|(_, segment)| segment.is_unfit()).map(|(number, _)| number)
+    }
+
+    /// Puts `segment` in place of the one that it returns.
+    pub(crate) fn set_segment(&mut self, number: u32, segment: Segment) -> Segment {
+        std::mem::replace(&mut self.segments[number as usize], segment)
     }
 
     /// Whether a segment of so many subjects is to be split.
@@ -326,7 +362,7 @@ impl Dictionary {
             self.shift -= 1;
         }
         let new = u32::try_from(self.segments.len()).expect("segments are counted by 32 bits");
-        self.segments.push(Segment::for_subjects(0, 0));
+        self.segments.push(Segment::for_subjects(0, Room::Close, 0));
         self.depths[number as usize] = depth + 1;
         self.depths.push(depth + 1);
         let below = 63 - self.shift - u32::from(depth) - 1;

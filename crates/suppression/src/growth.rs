@@ -10,7 +10,7 @@ use tamis_campaign::UnixMs;
 use tamis_subject::Subject;
 
 use crate::cold::{Cold, Told};
-use crate::dictionary::{Dictionary, Place, Segment, spread};
+use crate::dictionary::{Dictionary, Place, Room, Segment, spread};
 use crate::index::Index;
 use crate::marks::{Cell, Exhausted, Marks, NONE, SPLIT_SETS};
 use crate::stored::Unreadable;
@@ -57,6 +57,14 @@ pub struct Prepared {
     told: Vec<(Place, Told)>,
 }
 
+impl Prepared {
+    /// Whether nothing had to be made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.renewed.is_empty() && self.told.is_empty()
+    }
+}
+
 impl std::fmt::Debug for Prepared {
     /// Without what it holds of subjects.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,28 +72,47 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
+/// What something else has taken the place of: megabytes, to be dropped where nobody waits.
+#[must_use = "drop it where nobody waits"]
+pub struct Replaced(Vec<Part>);
+
+impl std::fmt::Debug for Replaced {
+    /// Without what it holds of subjects.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replaced").field("parts", &self.0.len()).finish()
+    }
+}
+
 impl Index {
     /// Makes what [`Index::apply`] will need for records of `subjects`, while readers go on: room in the segments that would
-    /// be full, and what only the snapshot knows of who is there already. Give it to [`Index::accept`].
+    /// have none, and what only the snapshot knows of who is there already. Besides it builds up to `ahead` segments anew that
+    /// will have none before long, or have had more than they need since [`Index::settle`]. Give it to [`Index::accept`].
     ///
     /// # Errors
     /// When the snapshot in use can't be read.
     pub fn prepare<'s>(
         &self,
         subjects: impl Iterator<Item = &'s Subject> + Clone,
+        ahead: usize,
     ) -> Result<Prepared, Unreadable> {
         let mut coming: HashMap<u32, usize> = HashMap::new();
         for subject in subjects.clone() {
             *coming.entry(self.dictionary.segment_of(subject)).or_default() += 1;
         }
-        coming.retain(|number, more| {
-            let segment = self.dictionary.segment(*number);
-            segment.used() + *more > segment.full_with()
-        });
+        let mut anew = HashMap::new();
+        for (&number, &more) in &coming {
+            let segment = self.dictionary.segment(number);
+            if segment.used() + more > segment.full_with() {
+                anew.insert(number, more);
+            }
+        }
+        for number in self.dictionary.unfit().take(ahead) {
+            anew.insert(number, coming.get(&number).copied().unwrap_or(1));
+        }
         let mut told = Vec::new();
         for subject in subjects {
             let number = self.dictionary.segment_of(subject);
-            if coming.contains_key(&number) || self.cold[number as usize].is_all_in_memory() {
+            if self.cold[number as usize].is_all_in_memory() || anew.contains_key(&number) {
                 continue;
             }
             for place in self.dictionary.likes(subject) {
@@ -94,31 +121,42 @@ impl Index {
                 }
             }
         }
-        let renewed = coming.into_iter().map(|(number, more)| Ok((number, self.built_anew(number, more)?)));
+        let renewed = anew.into_iter().map(|(number, more)| Ok((number, self.built_anew(number, more)?)));
         Ok(Prepared { changes: self.changes, renewed: renewed.collect::<Result<_, Unreadable>>()?, told })
     }
 
+    /// The log is read to its end: from now on memory counts for more than the time that growth takes. What has too much of
+    /// it is built anew by the next calls of [`Index::prepare`].
+    pub fn settle(&mut self) {
+        self.room = Room::Close;
+    }
+
     /// Puts in place what was prepared; nothing, if the index has changed since: then [`Index::apply`] does it all.
-    pub fn accept(&mut self, prepared: Prepared) {
+    pub fn accept(&mut self, prepared: Prepared) -> Replaced {
+        let mut replaced = Vec::new();
         if prepared.changes != self.changes {
-            return;
+            return Replaced(replaced);
         }
         for (Place { segment, local }, told) in prepared.told {
             self.cold[segment as usize].bring(local, &told);
         }
         for (number, renewed) in prepared.renewed {
-            self.put_in_place(number, renewed);
+            replaced.push(self.put_in_place(number, renewed));
         }
+        Replaced(replaced)
     }
 
     /// Builds segment `number` anew, so that it has room for one more subject and one more set of cells.
     pub(crate) fn renew(&mut self, number: u32) -> Result<(), Unreadable> {
         let renewed = self.built_anew(number, 1)?;
-        self.put_in_place(number, renewed);
+        drop(self.put_in_place(number, renewed));
         Ok(())
     }
 
-    fn put_in_place(&mut self, number: u32, renewed: Renewed) {
+    /// Returns what was there.
+    fn put_in_place(&mut self, number: u32, renewed: Renewed) -> Part {
+        self.renewals += 1;
+        self.changes += 1;
         match renewed {
             Renewed::One(part) => self.set_part(number, *part),
             Renewed::Two(halves) => {
@@ -126,19 +164,19 @@ impl Index {
                 let new = self.dictionary.split(number);
                 self.marks.push(Marks::new());
                 self.cold.push(Cold::new(0, 0));
-                self.set_part(number, lower);
                 self.set_part(new, upper);
+                self.set_part(number, lower)
             }
         }
-        self.renewals += 1;
-        self.changes += 1;
     }
 
-    fn set_part(&mut self, number: u32, part: Part) {
-        self.dictionary.set_segment(number, part.segment);
-        self.marks[number as usize] = part.marks;
-        self.cold[number as usize] = part.cold;
+    fn set_part(&mut self, number: u32, part: Part) -> Part {
         self.records -= part.forgotten;
+        Part::of(
+            self.dictionary.set_segment(number, part.segment),
+            std::mem::replace(&mut self.marks[number as usize], part.marks),
+            std::mem::replace(&mut self.cold[number as usize], part.cold),
+        )
     }
 
     /// Segment `number` with room for `more` subjects.
@@ -148,6 +186,7 @@ impl Index {
             segment: self.dictionary.segment(number),
             marks: &self.marks[at],
             cold: self.cold[at].whole()?,
+            room: self.room,
             over: self.marks[at].over(self.latest_ms - FORGOTTEN_AFTER_MS),
         };
         let live: Vec<(u16, u16)> = old.segment.iter().filter(|(_, mark)| *mark != NONE).collect();
@@ -171,6 +210,8 @@ struct Old<'a> {
     segment: &'a Segment,
     marks: &'a Marks,
     cold: Cow<'a, Cold>,
+    /// What the new one is given.
+    room: Room,
     /// Records that are over for good.
     over: HashSet<(u16, Cell)>,
 }
@@ -195,18 +236,25 @@ impl Old<'_> {
         more: usize,
     ) -> Result<Result<Part, Exhausted>, Unreadable> {
         let dice = spread(number as usize + self.segment.used());
-        let segment = Segment::for_subjects(live.len() + more, dice);
-        let cold = Cold::new(segment.places(), segment.full_with());
+        let segment = Segment::for_subjects(live.len() + more, self.room, dice);
+        let cold = Cold::new(segment.places(), live.len() + more);
         let mut part = Part::of(segment, Marks::new(), cold);
+        let mut numbers = vec![NONE; self.marks.own_count()];
         for &(from, mark) in live {
             let set = self.marks.set(mark);
-            let (mut kept, mut gone) = (Cow::Borrowed(set.cells()), Vec::new());
-            if !over.is_empty() {
-                let is_over = |cell: &Cell| over.contains(&(from, *cell));
-                let (over, left) = kept.iter().partition(|cell| is_over(cell));
-                (gone, kept) = (over, Cow::Owned(left));
-            }
-            let Ok(mark) = part.marks.number(&kept) else { return Ok(Err(Exhausted)) };
+            let gone: Vec<Cell> = if over.is_empty() {
+                Vec::new()
+            } else {
+                set.cells().iter().copied().filter(|cell| over.contains(&(from, *cell))).collect()
+            };
+            let mark = if gone.is_empty() {
+                part.marks.take(&mut numbers, mark, set)
+            } else {
+                let left: Vec<Cell> =
+                    set.cells().iter().copied().filter(|cell| !gone.contains(cell)).collect();
+                part.marks.number(&left)
+            };
+            let Ok(mark) = mark else { return Ok(Err(Exhausted)) };
             part.forgotten += gone.len();
             if mark == NONE {
                 continue;
@@ -215,11 +263,11 @@ impl Old<'_> {
             let local = part.segment.put(&subject, mark).expect("it was made with room for all");
             part.cold.put(local, &subject);
             part.cold.take(local, &self.cold, from)?;
-            for cell in gone {
-                part.cold.remove(local, cell)?;
+            for cell in &gone {
+                part.cold.remove(local, *cell)?;
             }
             if self.marks.has_times() {
-                for cell in kept.iter() {
+                for cell in set.cells().iter().filter(|cell| !gone.contains(cell)) {
                     part.marks.set_times(local, *cell, self.marks.times(from, *cell));
                 }
             }

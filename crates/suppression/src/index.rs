@@ -8,7 +8,7 @@ use tamis_wire::record::{Record, Scope, State};
 
 use crate::cells::{Cells, OfScope};
 use crate::cold::{Cold, Origin};
-use crate::dictionary::{Dictionary, Known, Place};
+use crate::dictionary::{Dictionary, Known, Place, Room};
 use crate::marks::{Cell, Marks, NONE};
 use crate::prefetch::prefetch;
 use crate::selection::Selection;
@@ -25,6 +25,8 @@ pub struct Index {
     pub(crate) dictionary: Dictionary,
     pub(crate) marks: Vec<Marks>,
     pub(crate) cold: Vec<Cold>,
+    /// What a segment that is built anew is given.
+    pub(crate) room: Room,
     /// How often a segment was built anew.
     pub(crate) renewals: u64,
     /// How often anything was changed, so that what was prepared for another state is not taken.
@@ -85,7 +87,7 @@ impl std::fmt::Debug for Index {
 }
 
 impl Index {
-    /// An empty index over `partitions` partitions.
+    /// An empty index over `partitions` partitions, for a log that is read from its beginning (see [`Index::settle`]).
     #[must_use]
     pub fn new(partitions: usize) -> Self {
         let dictionary = Dictionary::new();
@@ -98,6 +100,7 @@ impl Index {
             dictionary,
             marks: vec![Marks::new()],
             cold: vec![Cold::new(places, 0)],
+            room: Room::Ample,
             renewals: 0,
             changes: 0,
             life: Life(Arc::default()),

@@ -17,7 +17,7 @@ mod selection;
 pub mod snapshot;
 mod stored;
 
-pub use growth::Prepared;
+pub use growth::{Prepared, Replaced};
 pub use index::{Bytes, Found, Index, Life};
 pub use places::Places;
 pub use selection::{Hit, Selection};

@@ -110,6 +110,25 @@ impl Marks {
         Ok(number)
     }
 
+    /// The mark of another segment's mark, whose set is `set`. `known` is what was found before, by the number of the other's
+    /// own sets.
+    #[inline]
+    pub(crate) fn take(&mut self, known: &mut [u16], mark: u16, set: Set<'_>) -> Result<u16, Exhausted> {
+        if !Self::is_own(mark) {
+            return Ok(mark);
+        }
+        let known = &mut known[usize::from(mark - OWN)];
+        if *known == NONE {
+            *known = self.number(set.cells())?;
+        }
+        Ok(*known)
+    }
+
+    /// How many sets of its own there are.
+    pub(crate) fn own_count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The mark of `mark`'s set with `cell` as well.
     #[inline]
     pub(crate) fn with(&mut self, mark: u16, cell: Cell) -> Result<u16, Exhausted> {

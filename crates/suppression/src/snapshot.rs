@@ -1,9 +1,9 @@
 //! Snapshots: the index in a file, so that a service is ready seconds after a restart.
 //!
 //! Layout: a head (magic, version), for each segment of the dictionary what look-ups need and then what they don't
-//! ([`crate::stored`]), a table of it all in JSON, and a tail that says where the table stands. The table, and each part of
-//! a segment, has its xxh3. What look-ups need is read and compared at once; the rest stays in the file, and is compared
-//! when it is first wanted.
+//! ([`crate::stored`]), a table of it all in JSON, and a tail that says where the table stands. The table, what look-ups need of
+//! a segment, and each 4 KiB of the rest have their xxh3. What look-ups need is read and compared at once; the rest stays in
+//! the file, and is compared whenever it is read.
 //!
 //! A snapshot is taken a segment at a time while the index is in use, and claims the position at which that began. So it
 //! may know more than it claims; to apply the log from there over it leads to the same index, since the last record of a
@@ -73,10 +73,12 @@ pub struct Order<'a> {
     pub go_on: &'a dyn Fn() -> bool,
 }
 
-/// An index that others use meanwhile. Each step is theirs to wait for, so each is short: one segment is copied in it.
+/// An index that others use meanwhile.
 pub trait Shared {
-    /// Does `step` while nobody else sees the index.
+    /// Does `step` while nobody else sees the index. Others wait for it, so it is short.
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R;
+    /// Does `step` while the index stands still: only its writer waits. One segment is copied in it.
+    fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R;
 }
 
 /// Why a snapshot is not used.

@@ -1,13 +1,13 @@
 //! The cold part of one segment, as it stands in a snapshot's file: read where it is wanted, a few bytes at a time.
 //!
 //! Layout: `people` times 20 bytes (subject, first detail), `details` times 20 (next, cell, evidence, recorded), `texts`. All
-//! words are little-endian. Its checksum is looked at before the first read of it: until then nothing relies on it.
+//! words are little-endian. Each block of 4 KiB has a checksum, kept in memory, and nothing is taken from a block that
+//! does not have it: so that a person costs one block to read, and not the segment.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -17,6 +17,8 @@ use crate::marks::Cell;
 
 /// Bytes of a person, and of a detail.
 const ROW: usize = 20;
+/// Bytes that have a checksum together: a page, which is what the system reads anyway.
+const BLOCK: usize = 4_096;
 
 /// A snapshot in use that can't be read. The index can't be relied on any more: load it anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,33 +52,49 @@ impl Shape {
     }
 }
 
+/// The checksum of each block.
+pub(crate) type Sums = Arc<[u64]>;
+
+/// The checksums of a cold part's bytes.
+pub(crate) fn sums(bytes: &[u8]) -> Sums {
+    bytes.chunks(BLOCK).map(xxh3_64).collect()
+}
+
+/// How many checksums a part of `bytes` has.
+pub(crate) fn sums_of(bytes: usize) -> usize {
+    bytes.div_ceil(BLOCK)
+}
+
 /// Where it stands.
 pub(crate) struct Stored {
     file: Arc<File>,
     at: u64,
     shape: Shape,
-    sum: u64,
-    sound: OnceLock<bool>,
+    sums: Sums,
 }
 
 impl Stored {
-    pub(crate) fn new(file: Arc<File>, at: u64, shape: Shape, sum: u64) -> Self {
-        Self { file, at, shape, sum, sound: OnceLock::new() }
+    pub(crate) fn new(file: Arc<File>, at: u64, shape: Shape, sums: Sums) -> Self {
+        Self { file, at, shape, sums }
+    }
+
+    /// Bytes of it that are in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.sums)
     }
 
     fn read(&self, from: usize, bytes: usize) -> Result<Vec<u8>, Unreadable> {
-        let mut read = vec![0; bytes];
-        self.file.read_exact_at(&mut read, self.at + from as u64)?;
-        Ok(read)
-    }
-
-    /// Reads all of it if that has not been done, and compares the checksum.
-    fn check(&self) -> Result<(), Unreadable> {
-        if self.sound.get().is_none() {
-            let bytes = self.read(0, self.shape.bytes())?;
-            let _ = self.sound.set(xxh3_64(&bytes) == self.sum);
+        let (first, last) = (from / BLOCK, (from + bytes).div_ceil(BLOCK));
+        let sums = self.sums.get(first..last).ok_or(Unreadable::Damaged)?;
+        let before = first * BLOCK;
+        let mut read = vec![0; (last * BLOCK).min(self.shape.bytes()).saturating_sub(before)];
+        self.file.read_exact_at(&mut read, self.at + before as u64)?;
+        if !read.chunks(BLOCK).map(xxh3_64).eq(sums.iter().copied()) {
+            return Err(Unreadable::Damaged);
         }
-        if self.sound.get() == Some(&true) { Ok(()) } else { Err(Unreadable::Damaged) }
+        read.truncate(from - before + bytes);
+        read.drain(..from - before);
+        if read.len() == bytes { Ok(read) } else { Err(Unreadable::Damaged) }
     }
 
     fn row(&self, number: usize) -> Result<[u32; 5], Unreadable> {
@@ -86,7 +104,6 @@ impl Stored {
 
     /// Who stands at `local`.
     pub(crate) fn person(&self, local: u16) -> Result<Person, Unreadable> {
-        self.check()?;
         if u32::from(local) >= self.shape.people {
             return Err(Unreadable::Damaged);
         }
@@ -133,9 +150,6 @@ impl Stored {
     /// All of it, in memory, and found to be sound.
     pub(crate) fn whole(&self) -> Result<Cold, Unreadable> {
         let bytes = self.read(0, self.shape.bytes())?;
-        if xxh3_64(&bytes) != self.sum {
-            return Err(Unreadable::Damaged);
-        }
         let (rows, texts) = bytes.split_at(bytes.len() - self.shape.texts as usize);
         let mut rows = rows.chunks_exact(ROW).map(words);
         let people: Vec<Person> = rows.by_ref().take(self.shape.people as usize).map(person).collect();

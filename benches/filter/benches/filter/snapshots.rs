@@ -10,12 +10,13 @@ use tamis_suppression::Index;
 use tamis_suppression::snapshot::{self, Folder, Order, Shared, Stamp};
 
 use crate::measure::{rss, sample, subject};
-use crate::ours::{Built, NOW_MS, build, look, select};
+use crate::ours::{Built, NOW_MS, READ, build, follow, look, select};
 
 /// Records that the log has after the snapshot.
 const TAIL: u64 = 1_000_000;
-/// Records that are applied in one step, as the line does.
-const STEP: usize = 4_096;
+/// Opt-outs that come each time while a snapshot is written, and how often.
+const COMING: u64 = 64;
+const EVERY: Duration = Duration::from_millis(20);
 /// Recipients of a job.
 const JOB: usize = 1_000;
 
@@ -24,6 +25,10 @@ struct Locked(RwLock<Index>);
 impl Shared for Locked {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
         step(&mut self.0.write())
+    }
+
+    fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R {
+        step(&self.0.read())
     }
 }
 
@@ -38,8 +43,23 @@ pub(crate) fn snapshot(entries: u64) {
     let of = index.life();
     let shared = Locked(RwLock::new(index));
     let done = AtomicBool::new(false);
+    let (mut coming, mut offset) = (records.clone(), entries as i64);
     let (seconds, (worst, rounds)) = thread::scope(|scope| {
         let reader = scope.spawn(|| stalls(&shared, &done));
+        scope.spawn(|| {
+            for first in
+                (2 * entries..).step_by(COMING as usize).take_while(|_| !done.load(Ordering::Relaxed))
+            {
+                let some: Vec<_> = (first..first + COMING).map(|n| (n, subject(n))).collect();
+                let prepared = shared.0.read().prepare(some.iter().map(|(_, subject)| subject), 1);
+                let mut index = shared.0.write();
+                let replaced = index.accept(prepared.expect("what is in the file can be read"));
+                follow(&mut index, &mut coming, &mut offset, &some, 0);
+                drop(index);
+                drop(replaced);
+                thread::sleep(EVERY);
+            }
+        });
         thread::sleep(Duration::from_millis(200));
         let stamp = Stamp { cluster: "c".to_owned(), topic: "t".to_owned(), scheme: 1, key_check: [0; 16] };
         let order = Order { stamp, told_scheme: 1, taken_at_ms: NOW_MS, of, go_on: &|| true };
@@ -52,7 +72,7 @@ pub(crate) fn snapshot(entries: u64) {
     let path = folder.file(1);
     let bytes = fs::metadata(&path).expect("the snapshot").len() as f64;
     say(
-        "written while jobs are looked up",
+        "written while jobs are looked up and opt-outs come",
         format!("{seconds:.1} s, {:.0} MB, {:.1} bytes a record", bytes / 1e6, bytes / entries as f64),
     );
     say(
@@ -74,24 +94,16 @@ pub(crate) fn snapshot(entries: u64) {
     let begun = Instant::now();
     let (mut index, about) = snapshot::load(&path).expect("it is loaded");
     let loaded = begun.elapsed().as_secs_f64();
-    assert_eq!(about.records, entries);
+    assert!(about.records >= entries, "{} of {entries}", about.records);
     let resident = (rss().saturating_sub(before)) as f64 / entries as f64;
     say("loaded, out of the page cache", format!("{loaded:.2} s, {resident:.2} bytes a record (RSS)"));
     let begun = Instant::now();
     let mut offset = index.position()[0];
-    for first in (0..TAIL).step_by(STEP) {
+    for first in (0..TAIL).step_by(READ) {
         // Nine of ten are new, one is known.
-        let who = |n: u64| if n.is_multiple_of(10) { n * 97 % entries } else { entries + n };
-        let some: Vec<_> = (first..(first + STEP as u64).min(TAIL)).map(|n| subject(who(n))).collect();
-        let prepared = index.prepare(some.iter()).expect("the snapshot is there");
-        index.accept(prepared);
-        index.foresee(some.iter());
-        for subject in some {
-            let record = &mut records[(offset % 1_000) as usize];
-            record.subject = subject;
-            index.apply(0, offset, NOW_MS, record).expect("the snapshot is there");
-            offset += 1;
-        }
+        let who = |n: u64| if n.is_multiple_of(10) { n * 97 % entries } else { 3 * entries + n };
+        let some: Vec<_> = (first..(first + READ as u64).min(TAIL)).map(|n| (n, subject(who(n)))).collect();
+        follow(&mut index, &mut records, &mut offset, &some, 0);
     }
     let tail = begun.elapsed().as_secs_f64();
     say("a tail of 1 M records after it", format!("{tail:.2} s; {:.2} s from the start", loaded + tail));

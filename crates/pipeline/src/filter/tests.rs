@@ -64,10 +64,10 @@ fn assert_right(view: &View, dice: u64) {
 fn apply(filter: &Filter, from: u64) {
     for first in (from..RECORDS).step_by(usize::try_from(STEP).expect("few")) {
         let step: Vec<(u64, Record)> = (first..(first + STEP).min(RECORDS)).map(|n| (n, record(n))).collect();
-        let prepared = filter.read().prepare(step.iter().map(|(_, record)| &record.subject));
+        let prepared = filter.read().prepare(step.iter().map(|(_, record)| &record.subject), 1);
         let prepared = prepared.expect("the snapshot is there");
         filter.change(|index| {
-            index.accept(prepared);
+            drop(index.accept(prepared));
             for (n, record) in &step {
                 let offset = i64::try_from(*n).expect("few");
                 index.apply(0, offset, 1, record).expect("the snapshot is there");

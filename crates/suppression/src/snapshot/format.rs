@@ -14,10 +14,10 @@ use crate::dictionary::Segment;
 use crate::growth::Part;
 use crate::line::{LINE_BYTES, Line};
 use crate::marks::{Cell, Marks};
-use crate::stored::{Shape, Stored};
+use crate::stored::{Shape, Stored, Sums, sums, sums_of};
 
 /// Version of the format.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// What a snapshot begins with, before its version and four zeros.
 pub(super) const MAGIC: [u8; 8] = *b"TAMISFLT";
 /// What it ends with.
@@ -65,7 +65,7 @@ pub(super) struct Table {
 pub(super) struct Row {
     /// By how many bits its subjects begin alike.
     pub(super) depth: u8,
-    /// Where its bytes stand: lines, sets, times, and then the cold part.
+    /// Where its bytes stand: lines, sets, times, checksums of the cold part, and then that.
     pub(super) at: u64,
     lines: u32,
     /// Words of the sets.
@@ -73,12 +73,12 @@ pub(super) struct Row {
     timed: u32,
     hot_sum: u64,
     cold: Shape,
-    cold_sum: u64,
 }
 
 impl Row {
     fn hot_bytes(&self) -> usize {
-        self.lines as usize * LINE_BYTES + self.sets as usize * 4 + self.timed as usize * TIMED_BYTES
+        let [lines, sets, timed] = [self.lines, self.sets, self.timed].map(|n| n as usize);
+        lines * LINE_BYTES + sets * 4 + timed * TIMED_BYTES + sums_of(self.cold.bytes()) * 8
     }
 
     /// Where it ends; `None` when that is nowhere.
@@ -92,12 +92,12 @@ impl Row {
     }
 
     /// Its cold part, in `file`.
-    pub(super) fn stored(&self, file: Arc<File>) -> Stored {
-        Stored::new(file, self.at + self.hot_bytes() as u64, self.cold, self.cold_sum)
+    pub(super) fn stored(&self, file: Arc<File>, sums: Sums) -> Stored {
+        Stored::new(file, self.at + self.hot_bytes() as u64, self.cold, sums)
     }
 }
 
-/// Appends a segment to `out`; `at` is where that stands. The cold part must be in memory.
+/// Puts a segment into `out`; `at` is where that will stand. The cold part must be in memory. Returns its checksums besides.
 pub(super) fn write_segment(
     out: &mut Vec<u8>,
     at: u64,
@@ -105,7 +105,7 @@ pub(super) fn write_segment(
     segment: &Segment,
     marks: &Marks,
     cold: &Cold,
-) -> Row {
+) -> (Row, Sums) {
     out.clear();
     for line in segment.lines() {
         out.extend_from_slice(&line.to_bytes());
@@ -124,20 +124,26 @@ pub(super) fn write_segment(
         out.extend_from_slice(&effective.to_le_bytes());
         out.extend_from_slice(&expires.to_le_bytes());
     }
+    let sums_at = out.len();
+    let mut bytes = Vec::new();
+    let shape = cold.write(&mut bytes);
+    let sums = sums(&bytes);
+    for sum in &*sums {
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
     let hot_sum = xxh3_64(out);
-    let hot_bytes = out.len();
-    let shape = cold.write(out);
+    out.extend_from_slice(&bytes);
     let count = |count| u32::try_from(count).expect("a segment's parts are counted by 32 bits");
-    Row {
+    let row = Row {
         depth,
         at,
         lines: count(sets_at / LINE_BYTES),
         sets: count((timed_at - sets_at) / 4),
-        timed: count((hot_bytes - timed_at) / TIMED_BYTES),
+        timed: count((sums_at - timed_at) / TIMED_BYTES),
         hot_sum,
         cold: shape,
-        cold_sum: xxh3_64(&out[hot_bytes..]),
-    }
+    };
+    (row, sums)
 }
 
 /// A segment, from the bytes of its hot part; `cells` is how many cells there are.
@@ -147,7 +153,8 @@ pub(super) fn read_segment(row: &Row, bytes: &[u8], cells: Cell, file: Arc<File>
         return Err(Refused::Damaged("a segment's checksum"));
     }
     let (lines, rest) = bytes.split_at_checked(row.lines as usize * LINE_BYTES).ok_or(SHORT)?;
-    let (sets, timed) = rest.split_at_checked(row.sets as usize * 4).ok_or(SHORT)?;
+    let (sets, rest) = rest.split_at_checked(row.sets as usize * 4).ok_or(SHORT)?;
+    let (timed, sums) = rest.split_at_checked(row.timed as usize * TIMED_BYTES).ok_or(SHORT)?;
     let lines = lines.as_chunks().0.iter().map(Line::from_bytes);
     let lines = lines.collect::<Option<_>>().ok_or(Refused::Damaged("a line with a hole"))?;
     let segment = Segment::of_lines(lines).ok_or(Refused::Damaged("a segment's number of lines"))?;
@@ -173,5 +180,6 @@ pub(super) fn read_segment(row: &Row, bytes: &[u8], cells: Cell, file: Arc<File>
     if row.cold.people as usize != segment.places() {
         return Err(Refused::Damaged("a segment's number of places"));
     }
-    Ok(Part::of(segment, marks, Cold::of_stored(row.stored(file))))
+    let sums = sums.as_chunks().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect();
+    Ok(Part::of(segment, marks, Cold::of_stored(row.stored(file, sums))))
 }

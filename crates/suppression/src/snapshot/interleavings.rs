@@ -24,6 +24,10 @@ impl Shared for Locked {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
         step(&mut self.0.write().unwrap())
     }
+
+    fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R {
+        step(&self.0.read().unwrap())
+    }
 }
 
 /// The `n`-th of a writer's events: each of another person, none of whom has a like.
@@ -43,9 +47,9 @@ fn write_all(shared: &Locked, writer: usize, from: usize) {
     let events: Vec<_> = (from..RECORDS).map(|n| (n as i64, record(&event_of(writer, n)))).collect();
     for events in events.chunks(TOGETHER) {
         let prepared =
-            shared.0.read().unwrap().prepare(events.iter().map(|(_, record)| &record.subject)).unwrap();
+            shared.0.read().unwrap().prepare(events.iter().map(|(_, record)| &record.subject), 1).unwrap();
         let mut index = shared.0.write().unwrap();
-        index.accept(prepared);
+        drop(index.accept(prepared));
         for (offset, record) in events {
             index.apply(partition, *offset, 1, record).unwrap();
         }

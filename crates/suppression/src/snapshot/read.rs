@@ -117,6 +117,7 @@ impl Index {
     fn of_parts(position: Vec<i64>, cells: Cells, parts: Vec<(u8, Part)>) -> Option<Self> {
         let mut index = Self::new(0);
         let mut segments = Vec::with_capacity(parts.len());
+        index.settle();
         (index.marks, index.cold) = Default::default();
         for (depth, Part { segment, marks, cold, .. }) in parts {
             index.records += marks.records(&segment);

@@ -29,13 +29,17 @@ impl Shared for Busy {
         }
         step(&mut self.index.borrow_mut())
     }
+
+    fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R {
+        self.with(|index| step(index))
+    }
 }
 
 /// Applies `events` as a service does: prepared beside, then one by one.
 fn apply(index: &mut Index, model: &mut BTreeMap<Key, Event>, events: &[Event]) {
     let records: Vec<_> = events.iter().map(record).collect();
-    let prepared = index.prepare(records.iter().map(|record| &record.subject)).unwrap();
-    index.accept(prepared);
+    let prepared = index.prepare(records.iter().map(|record| &record.subject), 1).unwrap();
+    drop(index.accept(prepared));
     for (event, record) in events.iter().zip(&records) {
         let offset = index.position()[0];
         index.apply(0, offset, event.recorded_at_ms, record).unwrap();
@@ -145,8 +149,8 @@ fn a_torn_snapshot_is_refused() {
     }
     fs::write(&file, b"not a snapshot, but long enough to be one of something else entirely").unwrap();
     assert!(matches!(load(&file), Err(Refused::NotOne)));
-    fs::write(&file, [&bytes[..8], &[2], &bytes[9..]].concat()).unwrap();
-    assert!(matches!(load(&file), Err(Refused::Version(2))));
+    fs::write(&file, [&bytes[..8], &[9], &bytes[9..]].concat()).unwrap();
+    assert!(matches!(load(&file), Err(Refused::Version(9))));
 }
 
 /// Guarantees that a snapshot is used for its own log and key only, and not past what the log keeps (semantics, section 1).
@@ -209,6 +213,10 @@ fn cold_parts_stay_in_the_file() {
     let home = tempfile::tempdir().unwrap();
     let (mut index, mut model) = (Index::new(1), BTreeMap::new());
     apply(&mut index, &mut model, &some(0..PEOPLE));
+    // No segment is built anew from here on.
+    index.settle();
+    let prepared = index.prepare(std::iter::empty(), usize::MAX).unwrap();
+    drop(index.accept(prepared));
     let before = index.bytes_apart();
     let busy = Busy::new(index, model, some(0..3));
     save(&Folder::at(home.path()), 1, &busy).unwrap();
@@ -236,7 +244,7 @@ fn g5_a_file_that_is_changed_while_in_use_is_told() {
         damage(&mut bytes);
         fs::write(&file, bytes).unwrap();
         let known = record(&Event::plain((9, 0, 0)));
-        assert!(index.prepare(std::iter::once(&known.subject)).is_err());
+        assert!(index.prepare(std::iter::once(&known.subject), 0).is_err());
         assert!(index.in_force("a", &known.subject, 1).is_err());
         let offset = index.position()[0];
         assert!(index.apply(0, offset, 1, &known).is_err());

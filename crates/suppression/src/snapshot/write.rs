@@ -12,6 +12,7 @@ use crate::dictionary::Segment;
 use crate::growth::only_live;
 use crate::index::{Index, Life};
 use crate::marks::Marks;
+use crate::stored::Sums;
 
 /// A segment as it is at one moment.
 struct Copied {
@@ -47,6 +48,10 @@ impl<S: Shared> Source<'_, S> {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> Result<R, Error> {
         self.index.with(|index| if index.life() == self.of { Ok(step(index)) } else { Err(Error::Replaced) })
     }
+
+    fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> Result<R, Error> {
+        self.index.see(|index| if index.life() == self.of { Ok(step(index)) } else { Err(Error::Replaced) })
+    }
 }
 
 fn write_all(
@@ -56,17 +61,17 @@ fn write_all(
 ) -> Result<(u64, About), Error> {
     let new = folder.begin()?;
     let Order { stamp, told_scheme, taken_at_ms, go_on, .. } = order;
-    let position = index.with(|index| index.position.clone())?;
+    let position = index.see(|index| index.position.clone())?;
     let mut about = About { stamp, position, taken_at_ms, told_scheme, subjects: 0, records: 0 };
-    let segments = write_segments(&new, index, go_on, &mut about)?;
-    let cells = index.with(|index| index.cells.rows())?;
+    let (segments, sums) = write_segments(&new, index, go_on, &mut about)?;
+    let cells = index.see(|index| index.cells.rows())?;
     let table = Table { about, cells, segments };
     let at = table.segments.last().and_then(Row::end).unwrap_or_default();
     let text = serde_json::to_vec(&table).map_err(|error| new.failed("write")(error.into()))?;
     let mut file = new.file();
     file.write_all(&text).and_then(|()| file.write_all(&tail(at, &text))).map_err(new.failed("write"))?;
     let (number, file) = new.finish()?;
-    rest_on(index, &table.segments, &Arc::new(file))?;
+    rest_on(index, table.segments.iter().zip(sums), &Arc::new(file))?;
     Ok((number, table.about))
 }
 
@@ -76,28 +81,31 @@ fn write_segments(
     index: &Source<'_, impl Shared>,
     go_on: &dyn Fn() -> bool,
     about: &mut About,
-) -> Result<Vec<Row>, Error> {
+) -> Result<(Vec<Row>, Vec<Sums>), Error> {
     let mut file = new.file();
     file.write_all(&head()).map_err(new.failed("write"))?;
     let mut at = head().len() as u64;
-    let mut rows = Vec::new();
+    let (mut rows, mut sums) = (Vec::new(), Vec::new());
     let mut bytes = Vec::new();
     let mut next = Some(0);
     while let Some(prefix) = next {
         if !go_on() {
             return Err(Error::GivenUp);
         }
-        let Copied { depth, segment, marks, cold } = index.with(|index| copy(index, prefix))?;
+        // Others wait for the first step only, which is short; whatever comes before the second is told twice.
+        index.with(|index| index.cold[index.dictionary.at(prefix).0 as usize].note_changes())?;
+        let Copied { depth, segment, marks, cold } = index.see(|index| copy(index, prefix))?;
         about.subjects += segment.used() as u64;
         about.records += marks.records(&segment) as u64;
         let cold = only_live(&segment, &*cold.whole()?)?;
-        let row = write_segment(&mut bytes, at, depth, &segment, &marks, &cold);
+        let (row, of_cold) = write_segment(&mut bytes, at, depth, &segment, &marks, &cold);
         file.write_all(&bytes).map_err(new.failed("write"))?;
         at += bytes.len() as u64;
         rows.push(row);
+        sums.push(of_cold);
         next = after(prefix, depth);
     }
-    Ok(rows)
+    Ok((rows, sums))
 }
 
 /// The first subject's bits after those of a segment; `None` after the last.
@@ -105,7 +113,7 @@ fn after(prefix: u32, depth: u8) -> Option<u32> {
     u32::try_from(u64::from(prefix) + (1 << (32 - u32::from(depth)))).ok()
 }
 
-fn copy(index: &mut Index, prefix: u32) -> Copied {
+fn copy(index: &Index, prefix: u32) -> Copied {
     let (number, depth) = index.dictionary.at(prefix);
     let at = number as usize;
     Copied {
@@ -116,16 +124,17 @@ fn copy(index: &mut Index, prefix: u32) -> Copied {
     }
 }
 
-fn rest_on(index: &Source<'_, impl Shared>, rows: &[Row], file: &Arc<File>) -> Result<(), Error> {
+fn rest_on<'r>(
+    index: &Source<'_, impl Shared>,
+    rows: impl Iterator<Item = (&'r Row, Sums)>,
+    file: &Arc<File>,
+) -> Result<(), Error> {
     let mut prefix = 0;
-    for row in rows {
+    for (row, sums) in rows {
+        let stored = row.stored(file.clone(), sums);
         index.with(|index| {
             let (number, depth) = index.dictionary.at(prefix);
-            if depth == row.depth {
-                index.cold[number as usize].rest_on(row.stored(file.clone()))
-            } else {
-                Ok(())
-            }
+            if depth == row.depth { index.cold[number as usize].rest_on(stored) } else { Ok(None) }
         })??;
         let Some(next) = after(prefix, row.depth) else { break };
         prefix = next;
