@@ -8,8 +8,9 @@ use tamis_tests::process::{self, Service};
 use tamis_tests::{kafka, people, suite};
 
 /// Guarantees G5: when the suppression log cannot be asked, the service holds within five seconds and says so, whether
-/// jobs wait or not; when it can be asked again, it goes on by itself and nothing is lost.
-/// Fails when: the barrier answers by guess, or a hold does not end.
+/// jobs wait or not; when it can be asked again, it goes on by itself and nothing is lost. A drain that such a broker keeps
+/// waiting is ended by a second signal.
+/// Fails when: the barrier answers by guess, or a hold does not end; a second signal is not heard.
 #[test]
 fn g5_it_holds_while_the_broker_stands_still_and_goes_on_by_itself() {
     let broker = kafka::own_broker();
@@ -46,4 +47,12 @@ fn g5_it_holds_while_the_broker_stands_still_and_goes_on_by_itself() {
     assert_eq!(arrivals.len(), 100);
     assert!(arrivals.values().all(|n| *n == 1));
     assert!(service.stop().success(), "it drains");
+
+    let mut service = Service::start(&path, admin, api);
+    service.wait_ready();
+    broker.pause().expect("the broker can be paused");
+    service.signal("TERM");
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(service.is_running(), "it drains, for as long as it may");
+    assert_eq!(service.stop().code(), Some(130), "asked twice, it ends at once");
 }
