@@ -100,6 +100,19 @@ pub(super) fn tune(client: &mut ClientConfig, config: &Config, defaults: &[(&str
     }
 }
 
+/// Has librdkafka tell of every connection that is lost. By itself it logs one on which a single request is under way at a
+/// level below warnings, calls back for none, and keeps silent about the third of its kind within 30 s
+/// (`rd_kafka_broker_conn_closed`, `rd_kafka_broker_set_error`); and the end of a transaction is such a single request. Its
+/// debugging of brokers has a line for each, and few others.
+pub(super) fn tell_all(client: &mut ClientConfig) {
+    let debug = client.get("debug").map_or("broker".to_owned(), |more| format!("{more},broker"));
+    client.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+}
+
+/// In what is said of a broker that librdkafka lets go by itself, most often one of `bootstrap.servers` once it has learnt the
+/// real ones. Ends of transactions go to the coordinator, which has a connection of its own.
+const LET_GO: &str = "(_DESTROY_BROKER)";
+
 /// What a client tells by itself: logged, and counted as reasons for doubt.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
@@ -122,7 +135,7 @@ impl Watch {
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // FAIL: a connection broke; REQTMOUT: a request had no answer in time; TIMEOUT: the same in sum.
-        if matches!(facility, "FAIL" | "REQTMOUT" | "TIMEOUT") {
+        if matches!(facility, "FAIL" | "REQTMOUT" | "TIMEOUT") && !message.contains(LET_GO) {
             self.doubt();
         }
         match level {

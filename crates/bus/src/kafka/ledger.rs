@@ -39,6 +39,9 @@ const TUNING: [(&str, &str); 7] = [
 /// librdkafka reserves 100 ms of the transaction's timeout when it derives `socket.timeout.ms` from it.
 const SOCKET_MARGIN: Duration = Duration::from_millis(100);
 
+/// Events that are taken up at once: a lost connection makes a handful.
+const TOLD_MOST: usize = 32;
+
 /// How often a full queue is tried again.
 const QUEUE_RETRY: Duration = Duration::from_millis(1);
 
@@ -93,6 +96,11 @@ impl Writer {
 
     /// Looks back on a call that began at `since`.
     fn look_back(&mut self, since: Instant, limit: Duration) {
+        // What the client has told and its own thread has not taken up: a lost connection is told before a request is
+        // made again on another, so before the call came back.
+        for _ in 0..TOLD_MOST {
+            self.producer.poll(Duration::ZERO);
+        }
         let doubts = self.clerk().watch.doubts();
         self.trust.look_back(doubts, since.elapsed() >= limit);
     }
@@ -147,6 +155,7 @@ impl KafkaLedger {
     ) -> Self {
         let mut client = client::base(config);
         client::tune(&mut client, config, &TUNING);
+        client::tell_all(&mut client);
         client
             .set("transactional.id", format!("{}-{}-{worker}", config.group, config.instance))
             .set("transaction.timeout.ms", config.transaction_timeout.as_millis().to_string())
