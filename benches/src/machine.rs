@@ -11,6 +11,12 @@ pub fn median(figures: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// The least and the most of `figures`.
+#[must_use]
+pub fn range(figures: &[f64]) -> (f64, f64) {
+    figures.iter().fold((f64::MAX, 0.0), |(least, most), figure| (figure.min(least), figure.max(most)))
+}
+
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()

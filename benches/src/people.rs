@@ -1,7 +1,15 @@
 //! Who is written to, and what: made by arithmetic, so that every contestant can tell who is in the filter.
 
+use tamis_campaign::{Identity, RecordReason, Source};
+use tamis_subject::{SCHEME, Subject};
 use tamis_wire::Message as _;
 use tamis_wire::proto::campaign::v1 as proto;
+use tamis_wire::record::{Record, Scope, State};
+
+/// Whose jobs they are.
+pub const TENANT: &str = "acme";
+/// How many people are in the filter: all that [`suppressed`] has.
+pub const SUPPRESSED: u64 = NUMBERS / SUPPRESSED_EVERY;
 
 /// Telephone numbers there are.
 const NUMBERS: u64 = 20_000_000;
@@ -9,6 +17,22 @@ const NUMBERS: u64 = 20_000_000;
 const SUPPRESSED_EVERY: u64 = 20;
 /// Coprime to [`NUMBERS`], so that a job has nobody twice, and to [`SUPPRESSED_EVERY`], so that each has its 5 %.
 const STRIDE: u64 = 9_999_991;
+
+/// Jobs of one size, and how many of them make a measurement.
+pub struct Kind {
+    /// Its name.
+    pub what: &'static str,
+    /// How many jobs.
+    pub jobs: u64,
+    /// Recipients of each.
+    pub recipients: u64,
+}
+
+/// What the whole line is measured with.
+pub const KINDS: [Kind; 2] = [
+    Kind { what: "1,000 recipients", jobs: 30_000, recipients: 1_000 },
+    Kind { what: "1 recipient", jobs: 2_000_000, recipients: 1 },
+];
 
 /// The number of one person.
 #[must_use]
@@ -19,6 +43,24 @@ pub fn number(person: u64) -> String {
 /// The first `count` people of the filter; a million is all of them.
 pub fn suppressed(count: u64) -> impl Iterator<Item = String> {
     (0..count).map(|at| number(at * SUPPRESSED_EVERY))
+}
+
+/// The record of `subject`, who has opted out of all that `tenant` sends.
+#[must_use]
+pub fn opted_out(subject: Subject, tenant: &str) -> Record {
+    Record {
+        subject,
+        identity: Identity::Phone,
+        scope: Scope::Tenant(tenant.into()),
+        channel: None,
+        reason: RecordReason::Unsubscribed,
+        state: State::InForce,
+        effective_at_ms: 0,
+        expires_at_ms: 0,
+        source: Source::Import,
+        evidence: "".into(),
+        scheme: SCHEME,
+    }
 }
 
 /// A job, encoded: `recipients` people at some 40 bytes each, and a content of 300 bytes.
@@ -37,7 +79,7 @@ pub fn job(at: u64, recipients: u64) -> (String, Vec<u8>) {
     });
     let job = proto::SendJob {
         job_id: job_id.clone(),
-        tenant: "acme".to_owned(),
+        tenant: TENANT.to_owned(),
         campaign: "autumn".to_owned(),
         channel: proto::Channel::Sms.into(),
         purpose: proto::Purpose::Marketing.into(),

@@ -27,7 +27,9 @@ pub fn run(
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| {
-                scope.spawn(move || filter(&Rival::open(setting, group, worker, ends)?, fill, suppressed))
+                scope.spawn(move || {
+                    filter(&Rival::open(setting, group, (worker, WORKERS), ends)?, fill, suppressed)
+                })
             })
             .collect();
         workers.into_iter().try_for_each(|w| w.join().map_err(|_| anyhow!("a worker panicked"))?)

@@ -8,17 +8,25 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use crate::rival::{BATCH_BYTES, Rival, WORKERS};
+use crate::rival::{BATCH_BYTES, Rival};
 use crate::setting::Setting;
 
-/// Copies every job; returns when all are committed.
+/// Copies every job with so many workers; returns when all are committed.
 ///
 /// # Errors
 /// When the broker refuses.
-pub fn run(setting: &Setting, group: &str, ends: &BTreeMap<i32, i64>, fill: Duration) -> Result<()> {
+pub fn run(
+    setting: &Setting,
+    group: &str,
+    ends: &BTreeMap<i32, i64>,
+    fill: Duration,
+    workers: u16,
+) -> Result<()> {
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS)
-            .map(|worker| scope.spawn(move || copy(&Rival::open(setting, group, worker, ends)?, fill)))
+        let workers: Vec<_> = (0..workers)
+            .map(|worker| {
+                scope.spawn(move || copy(&Rival::open(setting, group, (worker, workers), ends)?, fill))
+            })
             .collect();
         workers.into_iter().try_for_each(|w| w.join().map_err(|_| anyhow!("a worker panicked"))?)
     })

@@ -1,5 +1,5 @@
 //! What both rivals stand on: a tuned consumer and a tuned transactional producer, and a commit without the
-//! wrapper's waiting. They need not share the work out: each worker has its half of the partitions.
+//! wrapper's waiting. They need not share the work out: each worker has its share of the partitions.
 
 use anyhow::{Result, bail};
 use rdkafka::config::ClientConfig;
@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 
 use crate::setting::{PATIENCE, QUEUED_KBYTES, Setting, jobs_topic};
 
-/// Workers of each contestant.
-pub const WORKERS: i32 = 2;
+/// Workers of each contestant, where nothing else is said.
+pub const WORKERS: u16 = 2;
 
+/// How long a batch is filled, ms.
+pub const BATCH_MS: u64 = 100;
 /// What a batch holds at most, bytes.
 pub const BATCH_BYTES: usize = 64 << 20;
 
@@ -32,11 +34,16 @@ pub struct Rival {
 }
 
 impl Rival {
-    /// Opens worker `worker`'s clients.
+    /// Opens the clients of worker `worker` of `workers`, counted from 0.
     ///
     /// # Errors
     /// When a client can't be made or the broker does not answer.
-    pub fn open(setting: &Setting, group: &str, worker: i32, ends: &BTreeMap<i32, i64>) -> Result<Self> {
+    pub fn open(
+        setting: &Setting,
+        group: &str,
+        (worker, workers): (u16, u16),
+        ends: &BTreeMap<i32, i64>,
+    ) -> Result<Self> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", setting.bootstrap())
             .set("group.id", group)
@@ -57,7 +64,7 @@ impl Rival {
             .set("compression.type", setting.codec())
             .create()?;
         producer.init_transactions(PATIENCE)?;
-        let mine = ends.iter().filter(|(partition, _)| *partition % WORKERS == worker);
+        let mine = ends.iter().filter(|(partition, _)| *partition % i32::from(workers) == i32::from(worker));
         let mut list = TopicPartitionList::new();
         let mut jobs = 0;
         for (partition, end) in mine {

@@ -1,6 +1,6 @@
 //! Broker, topics, the jobs that wait, the filter's records, and when a group has done with them.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use kafka_harness::{Broker, Options, wait};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -12,9 +12,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{Bus as _, KeyedRecord, Recorder as _, Scheduler as _, topic_name};
-use tamis_campaign::{Identity, RecordReason, Source};
-use tamis_subject::{Key, Region, SCHEME, Subjects};
-use tamis_wire::record::{self, Record, Scope, State};
+use tamis_subject::{Key, Region, Subjects};
+use tamis_wire::record;
 
 use crate::people;
 
@@ -99,14 +98,39 @@ impl Setting {
     /// # Errors
     /// When the broker does not answer.
     pub fn forget_outcomes(&self) -> Result<()> {
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create()?;
         let mut list = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
             list.add_partition_offset(&topic_name("bench", "outcomes"), partition, Offset::End)?;
         }
-        wait(admin.delete_records(&list, &AdminOptions::new()))?;
+        wait(self.admin()?.delete_records(&list, &AdminOptions::new()))?;
         Ok(())
+    }
+
+    /// Makes topics anew, by their names without prefix and version: empty, and with no room taken by what was in them. Nobody
+    /// may be using them.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn renew(&self, topics: &[&str]) -> Result<()> {
+        let names: Vec<String> = topics.iter().map(|topic| topic_name("bench", topic)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (config, deadline) = (self.config("none"), Instant::now() + PATIENCE);
+        for deleted in wait(self.admin()?.delete_topics(&names, &AdminOptions::new()))? {
+            deleted.map_err(|(name, code)| anyhow!("delete {name}: {code}"))?;
+        }
+        // A broker learns of it after the controller; asked in that moment for their settings, it refuses.
+        while topics::read(&config, PATIENCE)
+            .map_or(true, |has| names.iter().any(|name| has.topics.contains_key(*name)))
+        {
+            ensure!(Instant::now() < deadline, "topics are not deleted after {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        topics::apply(&config, PATIENCE)?;
+        Ok(())
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        Ok(ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create()?)
     }
 
     /// Writes the first `count` people of the filter as opted out of the tenant's SMS.
@@ -119,19 +143,7 @@ impl Setting {
         let mut together = Vec::with_capacity(TOGETHER);
         for number in people::suppressed(count) {
             let subject = self.subjects.phone(&number).ok().context("a number of ours is none")?;
-            let record = Record {
-                subject,
-                identity: Identity::Phone,
-                scope: Scope::Tenant("acme".into()),
-                channel: None,
-                reason: RecordReason::Unsubscribed,
-                state: State::InForce,
-                effective_at_ms: 0,
-                expires_at_ms: 0,
-                source: Source::Import,
-                evidence: "".into(),
-                scheme: SCHEME,
-            };
+            let record = people::opted_out(subject, people::TENANT);
             together.push(KeyedRecord::new(
                 record::partition_of(&subject, recorder.partitions()),
                 record::key(&record),

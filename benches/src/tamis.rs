@@ -1,4 +1,4 @@
-//! tamis itself, in this process: the line over Kafka with two workers, everything on.
+//! tamis itself, in this process: the line over Kafka, everything on.
 
 use anyhow::{Result, bail, ensure};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use tamis_pipeline::{Options, Running, purge};
 use tamis_subject::Subjects;
 use tamis_telemetry::{Health, Metrics};
 
+use crate::rival::{BATCH_BYTES, BATCH_MS};
 use crate::setting::{PATIENCE, jobs_topic};
 
 /// What a batch is at most.
@@ -22,25 +23,27 @@ pub struct Batch {
 /// tamis's defaults.
 pub const DEFAULT: Batch = Batch { ms: 10, bytes: 8 << 20 };
 
-/// No purge: every contestant reads the same jobs.
+/// As the rivals have it; [`crate::setting::Setting::roomy`] goes with it.
+pub const ROOMY: Batch = Batch { ms: BATCH_MS, bytes: BATCH_BYTES };
+
+/// Options for a comparison: no purge, since every contestant reads the same jobs.
 #[must_use]
-pub fn no_purge() -> purge::Options {
-    purge::Options { enabled: false, ..purge::Options::default() }
+pub fn options(workers: u16, batch: Batch) -> Options {
+    Options {
+        workers,
+        batch_ms_max: batch.ms,
+        batch_bytes_max: batch.bytes,
+        jobs_topic: jobs_topic(),
+        purge: purge::Options { enabled: false, ..purge::Options::default() },
+        ..Options::default()
+    }
 }
 
 /// Starts it and waits until its filter is loaded, which is when it joins the group.
 ///
 /// # Errors
 /// When it stops by itself or does not load in time.
-pub fn start(config: Config, subjects: Subjects, batch: Batch, purge: purge::Options) -> Result<Running> {
-    let options = Options {
-        workers: 2,
-        batch_ms_max: batch.ms,
-        batch_bytes_max: batch.bytes,
-        jobs_topic: jobs_topic(),
-        purge,
-        ..Options::default()
-    };
+pub fn start(config: Config, subjects: Subjects, options: Options) -> Result<Running> {
     let bus = Arc::new(Kafka::new(config)?);
     let running = tamis_pipeline::start(bus, subjects, options, Metrics::detached(), Health::new())?;
     let begun = Instant::now();

@@ -12,6 +12,9 @@
 #[path = "../../src/machine.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "shared with the benches of the line")]
 mod machine;
+#[path = "../../src/made.rs"]
+#[allow(unreachable_pub, reason = "shared with the benches of the line")]
+mod made;
 #[path = "filter/measure.rs"]
 mod measure;
 #[path = "filter/ours.rs"]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tamis_benches::machine::{describe, results};
+use tamis_benches::rival::WORKERS;
 use tamis_benches::setting::{PATIENCE, Setting};
 use tamis_benches::{people, tamis};
 use tamis_bus::kafka::Kafka;
@@ -29,8 +30,7 @@ fn measure(batch_ms: u64) -> Result<String> {
     let running = tamis::start(
         setting.config("line"),
         setting.subjects.clone(),
-        tamis::Batch { ms: batch_ms, ..tamis::DEFAULT },
-        tamis::no_purge(),
+        tamis::options(WORKERS, tamis::Batch { ms: batch_ms, ..tamis::DEFAULT }),
     )?;
     let bus = Kafka::new(setting.config("client"))?;
     let scheduler = bus.scheduler()?;

@@ -9,19 +9,15 @@ use anyhow::{Result, anyhow};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
-use tamis_benches::machine::{describe, median, results};
-use tamis_benches::rival::BATCH_BYTES;
+use tamis_benches::machine::{describe, median, range, results};
+use tamis_benches::people::{KINDS, Kind};
+use tamis_benches::rival::{BATCH_MS, WORKERS};
 use tamis_benches::setting::{Progress, Setting};
 use tamis_benches::{people, plain, raw, tamis};
 
 /// As in `tamis` itself; the rivals have it too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// People in the filter.
-const FILTER: u64 = 1_000_000;
-/// How long the contestants fill a batch, ms.
-const BATCH_MS: u64 = 100;
 
 const INTRODUCTION: &str = "\
 Each contestant reads every job from a Kafka topic and writes its result to another, in transactions with the
@@ -36,17 +32,6 @@ fifth of the jobs is committed to the last, so that joining does not count. Cont
 
 The filter has 1,000,000 records; 5 % of the recipients are in it.
 ";
-
-struct Kind {
-    what: &'static str,
-    jobs: u64,
-    recipients: u64,
-}
-
-const KINDS: [Kind; 2] = [
-    Kind { what: "1,000 recipients", jobs: 30_000, recipients: 1_000 },
-    Kind { what: "1 recipient", jobs: 2_000_000, recipients: 1 },
-];
 
 const CONTESTANTS: [&str; 4] = ["copy", "plain", "tamis", "tamis, default"];
 
@@ -69,7 +54,7 @@ fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<Stri
     std::thread::scope(|scope| {
         if contestant < 2 {
             let rival = scope.spawn(move || match contestant {
-                0 => raw::run(setting, group, ends, fill),
+                0 => raw::run(setting, group, ends, fill, WORKERS),
                 _ => plain::run(setting, group, ends, fill, set),
             });
             let rate = progress.rate();
@@ -77,11 +62,11 @@ fn compete(setting: &Setting, contestant: usize, group: &str, set: &HashSet<Stri
             return rate;
         }
         let (config, batch) = if contestant == 2 {
-            (setting.roomy(group), tamis::Batch { ms: BATCH_MS, bytes: BATCH_BYTES })
+            (setting.roomy(group), tamis::ROOMY)
         } else {
             (setting.config(group), tamis::DEFAULT)
         };
-        let running = tamis::start(config, setting.subjects.clone(), batch, tamis::no_purge())?;
+        let running = tamis::start(config, setting.subjects.clone(), tamis::options(WORKERS, batch))?;
         let rate = progress.rate();
         tamis::stop(running)?;
         rate
@@ -100,7 +85,7 @@ fn measure(
     for round in 0..rounds {
         // A broker of its own, so that what the rounds before have written does not fill the memory.
         let setting = Setting::new(codec)?;
-        setting.write_filter(FILTER)?;
+        setting.write_filter(people::SUPPRESSED)?;
         bytes = setting.write_jobs(kind.jobs, kind.recipients)?;
         for (at, name) in CONTESTANTS.iter().enumerate().filter(|(_, name)| wanted(&only.contestant, name)) {
             setting.forget_outcomes()?;
@@ -114,7 +99,7 @@ fn measure(
     let mut rows = String::new();
     for (name, rates) in CONTESTANTS.iter().zip(&rates).filter(|(_, rates)| !rates.is_empty()) {
         let rate = median(rates);
-        let (least, most) = rates.iter().fold((f64::MAX, 0.0_f64), |(l, m), r| (l.min(*r), m.max(*r)));
+        let (least, most) = range(rates);
         writeln!(
             rows,
             "| {} ({per_job:.0} B), {codec} | {name} | {rate:.0} | {least:.0} to {most:.0} | {:.0} | {:.2} M | {:.2} |",
@@ -131,7 +116,7 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let rounds = arguments.next().map_or(Ok(3), |rounds| rounds.parse())?;
     let only = Only { kind: arguments.next(), codec: arguments.next(), contestant: arguments.next() };
-    let set: HashSet<String> = people::suppressed(FILTER).collect();
+    let set: HashSet<String> = people::suppressed(people::SUPPRESSED).collect();
     let mut table = "| jobs of | contestant | jobs/s | from, to | MB/s | recipients/s | of the copy |\n\
                      |---|---|---|---|---|---|---|\n"
         .to_owned();

@@ -7,6 +7,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use std::process::Command;
 use tamis_benches::machine::{describe, memory, results};
+use tamis_benches::rival::WORKERS;
 use tamis_benches::setting::{Progress, Setting, config};
 use tamis_benches::tamis;
 use tamis_bus::topic_name;
@@ -25,7 +26,7 @@ fn child(bootstrap: &str) -> Result<()> {
     let progress = Progress::new(bootstrap, "line")?;
     let subjects = Subjects::new(&Key::generate()?, Region::parse("FR")?);
     let running =
-        tamis::start(config(bootstrap, "line", "none"), subjects, tamis::DEFAULT, tamis::no_purge())?;
+        tamis::start(config(bootstrap, "line", "none"), subjects, tamis::options(WORKERS, tamis::DEFAULT))?;
     let filter = running.filter().read().bytes();
     let loaded = memory("VmHWM:");
     // The peak anew (proc(5), clear_refs): what loading took is told by itself.

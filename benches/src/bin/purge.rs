@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tamis_benches::machine::{describe, median, results};
+use tamis_benches::machine::{describe, median, range, results};
+use tamis_benches::rival::WORKERS;
 use tamis_benches::setting::{PARTITIONS, PATIENCE, Progress, Setting};
 use tamis_benches::tamis;
 use tamis_bus::topic_name;
 use tamis_campaign::Channel;
-use tamis_pipeline::purge::Options;
+use tamis_pipeline::{Options, purge};
 
 /// As in `tamis` itself.
 #[global_allocator]
@@ -58,12 +59,13 @@ fn run(purges: bool, jobs: u64, recipients: u64) -> Result<(f64, i64)> {
     setting.write_filter(FILTER)?;
     setting.write_jobs(jobs, recipients)?;
     let readers = BTreeMap::from([(Channel::Sms, vec![GATEWAY.to_owned()])]);
-    let purge = Options { enabled: purges, readers, ..Options::default() };
+    let purge = purge::Options { enabled: purges, readers, ..purge::Options::default() };
+    let options = Options { purge, ..tamis::options(WORKERS, tamis::DEFAULT) };
     let progress = Progress::new(&setting.bootstrap(), "line")?;
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let gateway = scope.spawn(|| gateway(&setting, &stop));
-        let running = tamis::start(setting.config("line"), setting.subjects.clone(), tamis::DEFAULT, purge)?;
+        let running = tamis::start(setting.config("line"), setting.subjects.clone(), options)?;
         let rate = progress.rate();
         let left = progress.left();
         stop.store(true, Ordering::Relaxed);
@@ -93,7 +95,7 @@ fn main() -> Result<()> {
             }
         }
         for (turn, rates_of) in rates.iter().enumerate() {
-            let (least, most) = rates_of.iter().fold((f64::MAX, 0.0_f64), |(l, m), r| (l.min(*r), m.max(*r)));
+            let (least, most) = range(rates_of);
             writeln!(
                 table,
                 "| {recipients} | {} | {:.0} | {least:.0} to {most:.0} | {} | {:.3} |",

@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use tamis_subject::Subject;
+use crate::made::splitmix;
+pub(crate) use crate::made::{number, subject};
 
 pub(crate) const HEAD: &str = "\
 | structure | subjects | absent, ns | present, ns | bytes an entry (RSS) | built in | false matches, of look-ups |
@@ -16,23 +17,6 @@ pub(crate) const GOALS_HEAD: &str = "\
 pub(crate) const SAMPLE: usize = 1 << 22;
 /// Numbers from here on are never put in.
 pub(crate) const ABSENT: u64 = 1 << 40;
-
-fn splitmix(n: u64) -> u64 {
-    let state = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
-}
-
-/// The `n`-th subject's 16 bytes as a number.
-pub(crate) fn number(n: u64) -> u128 {
-    u128::from(splitmix(2 * n + 1)) << 64 | u128::from(splitmix(2 * n))
-}
-
-/// The `n`-th subject.
-pub(crate) fn subject(n: u64) -> Subject {
-    Subject::from_bytes(number(n).to_le_bytes())
-}
 
 /// Present subjects in random order, or absent ones.
 pub(crate) fn sample<T>(of: u64, present: bool, make: impl Fn(u64) -> T) -> Vec<T> {
