@@ -21,6 +21,7 @@ fuzz_target!(|text: &str| {
     }
     let mut lines = text.splitn(4, '\n');
     let mut line = || lines.next().unwrap_or_default();
-    let postal = Postal { name: line(), street: line(), postal_code: line(), country: line(), ..Postal::default() };
+    let postal =
+        Postal { name: line(), street: line(), postal_code: line(), country: line(), ..Postal::default() };
     let _ = SUBJECTS.postal(&postal);
 });

@@ -37,7 +37,8 @@ fuzz_target!(|line: &str| {
 
 /// Whether the job itself, and not a recipient, says it too.
 fn job_says(job: &tamis_wire::proto::campaign::v1::SendJob, address: &str) -> bool {
-    let texts = [&job.job_id, &job.tenant, &job.campaign, &job.list, &job.sender, &job.gateway, &job.content_type];
+    let texts =
+        [&job.job_id, &job.tenant, &job.campaign, &job.list, &job.sender, &job.gateway, &job.content_type];
     texts.iter().any(|text| text.contains(address))
         || job.recipients.iter().any(|one| one.postal.as_ref().is_some_and(|p| p.country.contains(address)))
 }

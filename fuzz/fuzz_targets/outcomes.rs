@@ -11,7 +11,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(read.len(), all.outcomes.len());
         for (ours, theirs) in read.iter().zip(&all.outcomes) {
             assert_eq!((ours.tenant, ours.job_id), (&theirs.tenant[..], &theirs.job_id[..]));
-            assert_eq!((ours.decided_at_ms, ours.source_offset), (theirs.decided_at_ms, theirs.source_offset));
+            assert_eq!(
+                (ours.decided_at_ms, ours.source_offset),
+                (theirs.decided_at_ms, theirs.source_offset)
+            );
         }
     }
 });

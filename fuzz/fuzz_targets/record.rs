@@ -9,7 +9,9 @@ fuzz_target!(|input: (&[u8], &[u8])| {
     let (key, value) = input;
     let (read, again) = match record::decode(key, value) {
         Ok(Entry::Record(read)) => (read.clone(), record::encode(&read)),
-        Ok(Entry::Copy { record: read, recorded_at_ms }) => (read.clone(), record::encode_copy(&read, recorded_at_ms)),
+        Ok(Entry::Copy { record: read, recorded_at_ms }) => {
+            (read.clone(), record::encode_copy(&read, recorded_at_ms))
+        }
         Ok(Entry::Heartbeat | Entry::KeyCheck { .. }) | Err(_) => return,
     };
     assert_eq!(record::key(&read), key);

@@ -31,6 +31,7 @@ fuzz_target!(|input: (Vec<(&str, &str)>, &str)| {
 
 /// Whether the secret may be shown since it stands in the place of something else, too.
 fn elsewhere(text: &str, environment: &[(&str, &str)]) -> bool {
-    let in_environment = environment.iter().filter(|(name, value)| name.contains(SECRET) || value.contains(SECRET));
+    let in_environment =
+        environment.iter().filter(|(name, value)| name.contains(SECRET) || value.contains(SECRET));
     text.matches(SECRET).count() + in_environment.count() > 1
 }

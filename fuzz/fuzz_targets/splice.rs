@@ -26,7 +26,8 @@ fuzz_target!(|input: Input<'_>| {
     let view = JobView::parse(&value, &mut spans).expect("the model makes jobs");
     assert_eq!(spans.len(), kept.len());
     for (span, one) in spans.iter().zip(&model.recipients) {
-        let read = RecipientView::parse(&value[span.body as usize..span.end as usize]).expect("and recipients");
+        let read =
+            RecipientView::parse(&value[span.body as usize..span.end as usize]).expect("and recipients");
         assert_eq!(read.address(), one.address.as_bytes());
     }
     let position = Packed::new(&input.positions);
