@@ -1,6 +1,7 @@
 //! The filter against what a good engineer would reach for, at 1 M, 10 M and 100 M subjects, and against its own goals.
 //!
-//! `cargo xtask bench filter [size…]`, sizes in millions. Each contestant and size has a process of its own, one after the
+//! `cargo xtask bench filter [size…] [name…]`, sizes in millions. With neither, it measures everything and leaves table and plot in
+//! `benches/results/`. Each contestant and size has a process of its own, one after the
 //! other, so that its memory is its own: RSS after building less RSS before. Subjects are Splitmix64's output, which is as
 //! good as the PRF's. A sample of four million subjects, in random order, is looked up three times, and the fastest counts;
 //! each time the sample is read from memory in order, which costs every contestant the same. What bounds it: memory latency
@@ -19,6 +20,8 @@ mod made;
 mod measure;
 #[path = "filter/ours.rs"]
 mod ours;
+#[path = "filter/plot.rs"]
+mod plot;
 #[path = "filter/redis.rs"]
 mod redis;
 #[path = "filter/rivals.rs"]
@@ -26,7 +29,9 @@ mod rivals;
 #[path = "filter/snapshots.rs"]
 mod snapshots;
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -37,7 +42,7 @@ type Contestant = (&'static str, u64, &'static str, fn(u64));
 const CONTESTANTS: [Contestant; 12] = [
     ("goals, 1 tenant", 100, "", ours::one_tenant),
     ("goals, 1,000 tenants", 100, "", ours::tenants),
-    ("goals, 5 channels", 10, "measured to 10 M only", ours::channels),
+    ("goals, 5 channels", 100, "", ours::channels),
     (
         "goals, 3 records each",
         30,
@@ -50,8 +55,8 @@ const CONTESTANTS: [Contestant; 12] = [
     ("sorted Vec<u128>", 100, "", rivals::sorted),
     ("RoaringTreemap of 64 bits", 10, "does not fit this machine's memory", rivals::treemap),
     ("binary fuse before a set", 100, "", rivals::fuse),
-    ("redb", 10, "measured to 10 M only", rivals::redb),
-    ("redis SMISMEMBER, pipelined", 10, "measured to 10 M only", redis::redis),
+    ("redb", 100, "", rivals::redb),
+    ("redis SMISMEMBER, pipelined", 100, "", redis::redis),
 ];
 
 fn main() {
@@ -66,26 +71,57 @@ fn main() {
     let sizes: Vec<u64> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
     let only: Vec<&String> = arguments.iter().filter(|a| a.parse::<u64>().is_err()).collect();
     let sizes = if sizes.is_empty() { vec![1, 10, 100] } else { sizes };
-    let mut begun = "";
+    let (mut begun, mut table) = ("", String::new());
+    let mut say = |line: &str| {
+        println!("{line}");
+        table += line;
+        table += "\n";
+    };
     for (name, most, why, _) in CONTESTANTS {
         if !only.is_empty() && !only.iter().any(|o| name.contains(o.as_str())) {
             continue;
         }
         let head = if name.contains("goals") { measure::GOALS_HEAD } else { measure::HEAD };
         if std::mem::replace(&mut begun, head) != head {
-            println!("\n{head}");
+            say(&format!("\n{head}"));
         }
         for millions in &sizes {
             if *millions > most {
-                println!("| {name} | {millions} M | {why} |");
-                continue;
-            }
-            let me = std::env::current_exe().expect("this program's own path");
-            let status = Command::new(me).args(["--one", name, &millions.to_string()]).status();
-            if !status.is_ok_and(|status| status.success()) {
-                println!("| {name} | {millions} M | ended early: no memory, or no such program |");
+                say(&format!("| {name} | {millions} M | {why} |"));
+            } else if !measured(name, *millions, &mut say) {
+                say(&format!("| {name} | {millions} M | ended early: no memory, or no such program |"));
             }
         }
     }
-    println!("\n{}", machine::describe());
+    let about = machine::describe();
+    println!("\n{about}");
+    if arguments.is_empty() {
+        keep(&table, &about);
+    }
+}
+
+/// Measures one contestant in a process of its own, and says its rows; whether it came to its end.
+fn measured(name: &str, millions: u64, say: &mut impl FnMut(&str)) -> bool {
+    let me = std::env::current_exe().expect("this program's own path");
+    let mut one = Command::new(me);
+    let Ok(mut child) = one.args(["--one", name, &millions.to_string()]).stdout(Stdio::piped()).spawn()
+    else {
+        return false;
+    };
+    let rows = BufReader::new(child.stdout.take().expect("its output")).lines();
+    rows.map_while(Result::ok).for_each(|row| say(&row));
+    child.wait().is_ok_and(|status| status.success())
+}
+
+/// Leaves table and plot among the results.
+fn keep(table: &str, about: &str) {
+    let page =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../results/{}-filter.md", machine::today()));
+    let picture = page.with_extension("svg");
+    plot::draw(&picture, table).expect("a place for the plot");
+    let picture = picture.file_name().unwrap_or_default().to_string_lossy();
+    let report = format!(
+        "# The filter beside others, and beside its goals\n\n`cargo xtask bench filter`, {about}.\n\n![look-ups and bytes]({picture})\n{table}"
+    );
+    std::fs::write(&page, report).expect("a place for the table");
 }

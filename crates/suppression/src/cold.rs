@@ -294,6 +294,11 @@ impl Cold {
         Ok(())
     }
 
+    /// Records that it has room taken for.
+    pub(crate) fn details(&self) -> usize {
+        self.details.len()
+    }
+
     /// Notes changes from now on: it is about to be copied for a snapshot.
     pub(crate) fn note_changes(&mut self) {
         self.changed = Some(HashSet::new());
