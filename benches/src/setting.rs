@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{Bus as _, KeyedRecord, Recorder as _, Scheduler as _, topic_name};
-use tamis_subject::{Key, Region, Subjects};
+use tamis_subject::{Key, Region, Subject, Subjects};
 use tamis_wire::record;
 
 use crate::people;
@@ -138,11 +138,20 @@ impl Setting {
     /// # Errors
     /// When the broker takes one of them not.
     pub fn write_filter(&self, count: u64) -> Result<()> {
+        let subjects = people::suppressed(count).map(|number| self.subjects.phone(&number));
+        self.write_opted_out(subjects.map(|subject| subject.ok().context("a number of ours is none")))
+    }
+
+    /// Writes `subjects` as opted out of the tenant's SMS.
+    ///
+    /// # Errors
+    /// When the broker takes one of them not.
+    pub fn write_opted_out(&self, subjects: impl Iterator<Item = Result<Subject>>) -> Result<()> {
         let recorder = Kafka::new(self.config("writer"))?.recorder()?;
         let mut wait = Wait::new(OUTSTANDING / TOGETHER);
         let mut together = Vec::with_capacity(TOGETHER);
-        for number in people::suppressed(count) {
-            let subject = self.subjects.phone(&number).ok().context("a number of ours is none")?;
+        for subject in subjects {
+            let subject = subject?;
             let record = people::opted_out(subject, people::TENANT);
             together.push(KeyedRecord::new(
                 record::partition_of(&subject, recorder.partitions()),

@@ -24,8 +24,8 @@ pub(crate) fn draw(path: &Path, table: &str) -> Result<(), Box<dyn std::error::E
     let area = SVGBackend::new(path, (1_100, 520)).into_drawing_area();
     area.fill(&WHITE)?;
     let (left, right) = area.split_horizontally(550);
-    chart(&left, "an absent look-up, ns", &lines(table, 2), 2.0..4_000.0)?;
-    chart(&right, "an entry, bytes", &lines(table, 4), 4.0..4_000.0)?;
+    chart(&left, "an absent look-up, ns", &lines(table, 2), 4.0..10_000.0, false)?;
+    chart(&right, "an entry, bytes (and which line is whose)", &lines(table, 4), 4.0..10_000.0, true)?;
     area.present()?;
     Ok(())
 }
@@ -51,6 +51,7 @@ fn chart(
     caption: &str,
     lines: &Lines<'_>,
     figures: std::ops::Range<f64>,
+    legend: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut chart = ChartBuilder::on(area)
         .caption(caption, ("sans-serif", 20))
@@ -67,11 +68,10 @@ fn chart(
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
-    let mut legend = chart.configure_series_labels();
-    legend
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.2));
-    legend.draw()?;
+    if legend {
+        let mut legend = chart.configure_series_labels();
+        legend.position(SeriesLabelPosition::UpperRight).background_style(WHITE).border_style(BLACK.mix(0.2));
+        legend.draw()?;
+    }
     Ok(())
 }

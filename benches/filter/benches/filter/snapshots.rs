@@ -10,7 +10,7 @@ use tamis_suppression::Index;
 use tamis_suppression::snapshot::{self, Folder, Order, Shared, Stamp};
 
 use crate::measure::{rss, sample, subject};
-use crate::ours::{Built, NOW_MS, READ, build, follow, look, select};
+use crate::ours::{Built, Held, NOW_MS, READ, build, follow, look, select};
 
 /// Records that the log has after the snapshot.
 const TAIL: u64 = 1_000_000;
@@ -54,7 +54,7 @@ pub(crate) fn snapshot(entries: u64) {
                 let prepared = shared.0.read().prepare(some.iter().map(|(_, subject)| subject), 1);
                 let mut index = shared.0.write();
                 let replaced = index.accept(prepared.expect("what is in the file can be read"));
-                follow(&mut index, &mut coming, &mut offset, &some, 0);
+                follow(&mut index, &mut coming, &mut offset, &some, &mut Held::default());
                 drop(index);
                 drop(replaced);
                 thread::sleep(EVERY);
@@ -103,7 +103,7 @@ pub(crate) fn snapshot(entries: u64) {
         // Nine of ten are new, one is known.
         let who = |n: u64| if n.is_multiple_of(10) { n * 97 % entries } else { 3 * entries + n };
         let some: Vec<_> = (first..(first + READ as u64).min(TAIL)).map(|n| (n, subject(who(n)))).collect();
-        follow(&mut index, &mut records, &mut offset, &some, 0);
+        follow(&mut index, &mut records, &mut offset, &some, &mut Held::default());
     }
     let tail = begun.elapsed().as_secs_f64();
     say("a tail of 1 M records after it", format!("{tail:.2} s; {:.2} s from the start", loaded + tail));
