@@ -6,11 +6,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tamis_bus::{Bus, Follower, Positions, Recorder};
-use tamis_wire::record::{self, Entry};
+use tamis_wire::record::{self, Entry, Record};
 
-/// How many records the log has of each scheme, by what came last under each key.
+/// The records that the log has, by what came last under each key, with the partition of each.
 #[must_use]
-pub fn records_by_scheme<B: Bus>(bus: &B) -> BTreeMap<u32, usize> {
+pub fn records<B: Bus>(bus: &B) -> Vec<(i32, Record)> {
     let mut last = BTreeMap::new();
     let partitions = bus.recorder().expect("the log can be written").partitions();
     let beginning = Positions::zero(partitions as usize);
@@ -22,17 +22,31 @@ pub fn records_by_scheme<B: Bus>(bus: &B) -> BTreeMap<u32, usize> {
         });
         idle = if came.expect("the log can be read") == 0 { idle + 1 } else { 0 };
     }
-    let mut schemes = BTreeMap::new();
-    for ((_, key), value) in last {
+    let mut records = Vec::new();
+    for ((partition, key), value) in last {
         let Some(value) = value else { continue };
         match record::decode(&key, &value).expect("what is in the log can be read") {
-            Entry::Record(record) | Entry::Copy { record, .. } => {
-                *schemes.entry(record.scheme).or_default() += 1;
-            }
+            Entry::Record(record) | Entry::Copy { record, .. } => records.push((partition, record)),
             Entry::Heartbeat | Entry::KeyCheck { .. } => {}
         }
     }
+    records
+}
+
+/// How many of them there are of each scheme.
+#[must_use]
+pub fn by_scheme(records: &[(i32, Record)]) -> BTreeMap<u32, usize> {
+    let mut schemes = BTreeMap::new();
+    for (_, record) in records {
+        *schemes.entry(record.scheme).or_default() += 1;
+    }
     schemes
+}
+
+/// The same, read now.
+#[must_use]
+pub fn records_by_scheme<B: Bus>(bus: &B) -> BTreeMap<u32, usize> {
+    by_scheme(&records(bus))
 }
 
 /// `tamis keys rotate`, begun.
