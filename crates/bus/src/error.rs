@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Positions;
+
 /// Who must act on an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
@@ -65,6 +67,22 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Here, since the types know no errors: `cargo xtask mutants` builds the simulator on them alone.
+impl Positions {
+    /// Whether a reader of `partitions` partitions can stand here.
+    pub(crate) fn check(&self, verb: &'static str, partitions: u32) -> Result<(), Error> {
+        let next = self.as_slice();
+        if next.len() == partitions as usize && next.iter().all(|next| *next >= 0) {
+            return Ok(());
+        }
+        Err(Error::new(
+            verb,
+            Blame::Internal,
+            format!("{next:?} are no positions of {partitions} partitions"),
+        ))
+    }
+}
 
 /// What must become of a transaction, and of its writer, after an error.
 #[derive(Debug, Clone, thiserror::Error)]

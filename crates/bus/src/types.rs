@@ -4,8 +4,6 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 use tamis_campaign::Channel;
 
-use crate::{Blame, Error};
-
 /// A partition's number.
 pub type Partition = i32;
 
@@ -35,15 +33,6 @@ impl Positions {
     /// The next offsets, to change.
     pub fn as_mut_slice(&mut self) -> &mut [i64] {
         &mut self.0
-    }
-
-    /// Whether a reader of `partitions` partitions can stand here.
-    pub(crate) fn check(&self, verb: &'static str, partitions: u32) -> Result<(), Error> {
-        if self.0.len() == partitions as usize && self.0.iter().all(|next| *next >= 0) {
-            return Ok(());
-        }
-        let detail = format!("{:?} are no positions of {partitions} partitions", self.0);
-        Err(Error::new(verb, Blame::Internal, detail))
     }
 
     /// Whether every partition is at least as far as in `other` (same number of partitions).

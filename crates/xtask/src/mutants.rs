@@ -155,8 +155,15 @@ fn simulate(program: &Path, arguments: &[&str]) -> Result<Seen> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BREAKS, FILE, broken};
+    use super::{BREAKS, FILE, broken, build, copy};
     use crate::tools::root;
+
+    /// Guarantees: the simulator can be built of the parts that are copied.
+    /// Fails when: one of them comes to need another; the bus's plain types did, once.
+    #[test]
+    fn the_copy_builds() {
+        build(&copy().unwrap()).unwrap();
+    }
 
     /// Guarantees: every break can be made in the control as it is.
     /// Fails when: the control's text changes under a break; mend the break then.
