@@ -1,14 +1,19 @@
 //! What a figure was taken on, and medians.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The median of `figures`; 0 of none.
+/// The median of `figures`, of an even number the middle of the two in the middle; 0 of none.
 #[must_use]
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+    let middle = sorted.len() / 2;
+    match sorted.get(middle) {
+        None => 0.0,
+        Some(upper) if sorted.len().is_multiple_of(2) => f64::midpoint(sorted[middle - 1], *upper),
+        Some(figure) => *figure,
+    }
 }
 
 /// The least and the most of `figures`.
@@ -47,10 +52,12 @@ pub fn describe() -> String {
     )
 }
 
-/// Where figures are kept.
+/// Where figures are kept: in `results`, of the crate's folder or the nearest above that has one.
 #[must_use]
 pub fn results(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("results/{}-{name}.md", today()))
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = home.ancestors().map(|folder| folder.join("results")).find(|folder| folder.is_dir());
+    folder.unwrap_or_else(|| home.join("results")).join(format!("{}-{name}.md", today()))
 }
 
 /// A line of `/proc/self/status` that is in KiB, in bytes.
@@ -65,6 +72,14 @@ pub fn memory(line: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Fails when: one of an even number of figures is taken for their median.
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!([3.0, 1.0, 2.0].map(|figure| median(&[figure])), [3.0, 1.0, 2.0]);
+        assert_eq!([median(&[]), median(&[9.0, 1.0, 2.0]), median(&[4.0, 1.0])], [0.0, 2.0, 2.5]);
+        assert_eq!(median(&[8.0, 1.0, 3.0, 2.0]), 2.5);
+    }
 
     #[test]
     fn the_memory_of_a_process_is_read() {

@@ -30,7 +30,6 @@ mod rivals;
 mod snapshots;
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 #[global_allocator]
@@ -115,8 +114,7 @@ fn measured(name: &str, millions: u64, say: &mut impl FnMut(&str)) -> bool {
 
 /// Leaves table and plot among the results.
 fn keep(table: &str, about: &str) {
-    let page =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../results/{}-filter.md", machine::today()));
+    let page = machine::results("filter");
     let picture = page.with_extension("svg");
     plot::draw(&picture, table).expect("a place for the plot");
     let picture = picture.file_name().unwrap_or_default().to_string_lossy();

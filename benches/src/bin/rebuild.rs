@@ -1,8 +1,8 @@
 //! How fast the filter is built from the log alone, on a real Kafka, and how fast from a snapshot.
 //! `cargo xtask bench rebuild [rounds] [millions of records]`
 //!
-//! Next to it stands a consumer of the same client that reads the same records and does nothing but count them: nobody who
-//! reads them through that client can be faster. What bounds it: the client, a record at a time; then the filter's memory.
+//! Next to it stands a consumer of the same client that takes the same records, one at a time as tamis does, and does nothing
+//! but count them.
 
 #![allow(clippy::print_stdout)]
 

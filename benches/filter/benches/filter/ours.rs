@@ -37,8 +37,8 @@ pub(crate) struct Built {
 /// without what the machine gave to others meanwhile.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Held {
-    pub(crate) wall: Duration,
-    pub(crate) own: Duration,
+    wall: Duration,
+    own: Duration,
 }
 
 impl Held {
