@@ -28,7 +28,11 @@ fn count(setting: &Setting, records: u64) -> Result<f64> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", setting.bootstrap())
         .set("group.id", "count")
+        // As tamis reads: without the last of these a full queue makes the client wait for a second.
         .set("queued.max.messages.kbytes", QUEUED_KBYTES)
+        .set("queued.min.messages", "1000000")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("enable.auto.commit", "false")
         .create()?;
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tamis_bus::{KeyedRecord, Positions};
 use tamis_campaign::{Channel, Tenant};
+use tamis_pipeline::View;
 use tamis_subject::SCHEME;
 use tamis_suppression::{Found, Unreadable};
 use tamis_wire::record::{self, Record, State};
@@ -155,17 +156,19 @@ pub(crate) async fn look_up(
         // Subjects first: the filter's writer waits for whoever reads. Its key may be a later one by then.
         let first = state.filter.doors().first();
         let rows: Vec<Row> = ask.rows.subjects(&first, Tenant::parse(&ask.tenant).ok()).collect();
-        let (index, now_ms) = (state.filter.read(), crate::now_ms());
-        let found = |row: &Row| match &row.subject {
+        let now_ms = crate::now_ms();
+        let found = |view: &View, row: &Row| match &row.subject {
             Ok((subject, _)) => {
-                let subject = index.key().advance(*subject, SCHEME);
-                let records = index.in_force(&ask.tenant, &subject, now_ms)?;
+                let subject = view.key().advance(*subject, SCHEME);
+                let records = view.in_force(&ask.tenant, &subject, now_ms)?;
                 let records: Vec<Value> = records.iter().map(told).collect();
                 Ok(json!({ "field": row.field, "index": row.index, "records": records }))
             }
             Err(code) => Ok(json!({ "field": row.field, "index": row.index, "code": code })),
         };
-        rows.iter().map(found).collect::<Result<Vec<Value>, Unreadable>>()
+        state.filter.hold_still(|view| -> Result<Vec<Value>, Unreadable> {
+            rows.iter().map(|row| found(view, row)).collect()
+        })
     });
     let results = looked.await.map_err(|_| Refusal::defect())?;
     let results =

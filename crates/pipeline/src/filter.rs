@@ -1,4 +1,4 @@
-//! The filter as the threads share it: one writer that follows the log, readers that take one view a batch.
+//! The filter as the threads share it: one writer that follows the log, readers that take one view for a few jobs.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ pub struct Filter(Arc<Inner>);
 
 struct Inner {
     view: RwLock<View>,
+    /// Whose turn it is to change the view, or to hold it still for longer than a moment. A writer that has to wait for another of
+    /// them does so here: in front of the view it would hold up every reader who comes after it.
+    turn: Mutex<()>,
     loaded: AtomicBool,
     /// Whether the log has records that the key is too old for.
     outdated: AtomicBool,
@@ -66,6 +69,7 @@ impl Filter {
     pub fn new(partitions: usize, subjects: Subjects) -> Self {
         Self(Arc::new(Inner {
             view: RwLock::new(View { index: Index::new(partitions), subjects, gaps: 0 }),
+            turn: Mutex::new(()),
             loaded: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
             told: AtomicU32::new(0),
@@ -73,10 +77,16 @@ impl Filter {
         }))
     }
 
-    /// One consistent view, for as long as the guard is held; the writer waits meanwhile, so hold it for a
-    /// batch at most.
+    /// One consistent view, for as long as the guard is held. The writer waits meanwhile, and whoever comes after the writer: so
+    /// hold it for well under a millisecond, or use [`Filter::hold_still`].
     pub fn read(&self) -> RwLockReadGuard<'_, View> {
         self.0.view.read()
+    }
+
+    /// A longer look at one consistent view: the writer waits for it, readers do not.
+    pub fn hold_still<R>(&self, look: impl FnOnce(&View) -> R) -> R {
+        let _turn = self.0.turn.lock();
+        look(&self.0.view.read())
     }
 
     /// Makes the subjects that are to be written: of the newest scheme that the log was told of, so that nobody writes what
@@ -138,6 +148,7 @@ impl Filter {
     /// Changes the index in one step that no reader sees half of, then tells the watchers.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Index) -> R) -> R {
         let (changed, reach) = {
+            let _turn = self.0.turn.lock();
             let mut view = self.0.view.write();
             let changed = change(&mut view.index);
             (changed, reach(&view))
@@ -151,6 +162,7 @@ impl Filter {
     pub(crate) fn swap(&self, index: Index, subjects: Subjects) {
         // Dropped when nobody waits for it any more.
         let (_old, reach) = {
+            let _turn = self.0.turn.lock();
             let mut view = self.0.view.write();
             debug_assert!(index.position().iter().zip(view.position()).all(|(new, old)| new >= old), "G1");
             // Never as many as before: what was asked under the other is asked again.
@@ -169,11 +181,12 @@ impl Filter {
 /// Steps of a snapshot change nothing that a watcher is told.
 impl Shared for Filter {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
+        let _turn = self.0.turn.lock();
         step(&mut self.0.view.write().index)
     }
 
     fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R {
-        step(&self.0.view.read().index)
+        self.hold_still(|view| step(&view.index))
     }
 }
 

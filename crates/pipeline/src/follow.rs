@@ -281,7 +281,7 @@ impl<B: Bus> Follow<B> {
         // What takes long is made beside the index, while the workers go on reading it.
         let subjects = steps.iter().filter_map(|(_, _, step)| step.subject());
         let ahead = if self.filter.is_loaded() { AHEAD } else { 0 };
-        let prepared = self.filter.read().prepare(subjects, ahead)?;
+        let prepared = self.filter.hold_still(|view| view.prepare(subjects, ahead))?;
         if steps.is_empty() && prepared.is_empty() {
             return Ok(());
         }

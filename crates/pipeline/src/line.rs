@@ -1,4 +1,4 @@
-//! The middle of the line: view → sieve → splice, for a whole batch, under one view of the filter. No I/O, no clock.
+//! The middle of the line: view → sieve → splice, for a batch, a few jobs under one view of the filter. No I/O, no clock.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,10 @@ use crate::recall::{seconds, settles};
 use crate::splice::OutcomesByPartition;
 use crate::tally::Tally;
 use crate::{Options, sieve, splice, view};
+
+/// Bytes of jobs that are decided under one view of the filter, give or take a job: some tenths of a millisecond, for which the
+/// filter's writer may have to wait, and other readers behind it.
+const VIEW_BYTES: usize = 256 << 10;
 
 /// One view of the filter at one moment: all that a decision may depend on besides the job.
 #[derive(Clone, Copy)]
@@ -56,26 +60,40 @@ impl Line {
         self.sieve.use_key(subjects);
     }
 
-    /// Passes a batch: what goes out is appended to `outgoing`, with the offsets that are done by it.
+    /// Begins a batch, decided at `now_ms`, that goes to `outgoing`.
+    pub(crate) fn begin(&mut self, outgoing: &mut Outgoing, now_ms: UnixMs) {
+        outgoing.clear();
+        outgoing.decided_at_ms = now_ms;
+        self.offsets.clear();
+        self.window.tidy(seconds(now_ms));
+    }
+
+    /// Passes the next few of a batch's jobs under one view: what goes out is appended to `outgoing`. `false` when there are no
+    /// more.
     pub(crate) fn pass<'a>(
         &mut self,
-        records: impl Iterator<Item = JobRecord<'a>>,
+        records: &mut impl Iterator<Item = JobRecord<'a>>,
         sight: Sight<'_>,
         outgoing: &mut Outgoing,
-    ) -> Tally {
-        outgoing.clear();
-        outgoing.decided_at_ms = sight.now_ms;
-        self.offsets.clear();
-        let mut tally = Tally::default();
-        self.window.tidy(seconds(sight.now_ms));
+        tally: &mut Tally,
+    ) -> bool {
+        let mut bytes = 0;
         for record in records {
-            self.pass_one(&record, sight, outgoing, &mut tally);
+            self.pass_one(&record, sight, outgoing, tally);
             // Computed from what is in the batch, never asked of the reader, which may be ahead (G4).
             self.offsets.insert(record.partition, record.offset + 1);
+            bytes += record.value.map_or(0, <[u8]>::len);
+            if bytes >= VIEW_BYTES {
+                return true;
+            }
         }
+        false
+    }
+
+    /// Ends a batch: what is left of its outcomes, and the offsets that are done by it.
+    pub(crate) fn end(&mut self, outgoing: &mut Outgoing) {
         splice::flush_all(&mut self.outcomes, outgoing);
         outgoing.offsets.extend(self.offsets.iter().map(|(partition, next)| (*partition, *next)));
-        tally
     }
 
     fn pass_one(

@@ -217,18 +217,26 @@ impl Worker {
         }
     }
 
-    /// View, sieve and splice, under one view of the filter.
+    /// View, sieve and splice, each job under one view of the filter. A batch is decided under several, each at least as far as the
+    /// barrier's answer: a view only moves on, so that the filter's writer need not wait for a whole batch.
     fn decide<J: Jobs>(&mut self, hand: &mut Hand<'_, J>) -> Input {
         let Some(batch) = hand.read.take() else { return Input::Tick };
         let watch = Stopwatch::start();
         let mut outgoing = hand.spare.pop().unwrap_or_default();
-        let tally = {
+        let (now_ms, mut tally) = (unix_ms(), Tally::default());
+        self.line.begin(&mut outgoing, now_ms);
+        let mut records = batch.records();
+        loop {
             let view = self.filter.read();
             self.line.use_key(view.key());
             let position = Packed::new(view.position());
-            let sight = Sight { index: &view, position: &position, now_ms: unix_ms() };
-            self.line.pass(batch.records(), sight, &mut outgoing)
-        };
+            let sight = Sight { index: &view, position: &position, now_ms };
+            if !self.line.pass(&mut records, sight, &mut outgoing, &mut tally) {
+                break;
+            }
+        }
+        self.line.end(&mut outgoing);
+        drop(records);
         drop(batch);
         self.metrics.consumer_lag(hand.jobs.lag_records(), tally.age_of_newest_s(unix_ms()));
         self.metrics.batch_seconds(Stage::Decide, watch.seconds());

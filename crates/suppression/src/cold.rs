@@ -12,7 +12,7 @@ use tamis_campaign::{Source, UnixMs};
 use tamis_subject::Subject;
 
 use crate::marks::Cell;
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_all;
 use crate::stored::{Shape, Stored, Unreadable};
 
 /// No next detail.
@@ -132,15 +132,13 @@ impl Cold {
         }
     }
 
-    /// Asks for who is at `local`, so that they are near when they are wanted.
+    /// Asks for who is at `local`, and for where the next detail will be, so that they are near when they are wanted.
     #[inline]
     pub(crate) fn foresee(&self, local: u16) {
         if let People::All(people) = &self.people {
-            prefetch(&people[usize::from(local)]);
+            prefetch_all(&raw const people[usize::from(local)]);
         }
-        if let Some(last) = self.details.last() {
-            prefetch(last);
-        }
+        prefetch_all(self.details.as_ptr().wrapping_add(self.details.len()));
     }
 
     /// Reads who is at `local`, if only the snapshot has it: to be brought in later.
@@ -297,6 +295,12 @@ impl Cold {
     /// Records that it has room taken for.
     pub(crate) fn details(&self) -> usize {
         self.details.len()
+    }
+
+    /// Records that it has room for without moving any.
+    #[cfg(test)]
+    pub(crate) fn spare(&self) -> usize {
+        self.details.capacity() - self.details.len()
     }
 
     /// Notes changes from now on: it is about to be copied for a snapshot.

@@ -7,6 +7,7 @@
 //! its beginning, to twice its size) and is split in two when it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state. The
 //! tags are not the whole subject, so a segment is built anew from [`crate::cold`].
 
+use arrayvec::ArrayVec;
 use tamis_subject::Subject;
 
 use crate::line::{Line, Tag, WAYS};
@@ -33,6 +34,8 @@ const DEPTH_MOST: u8 = 30;
 const DIRECTORY_SPREAD: usize = 1_024;
 /// How many look-ups wait for memory side by side: more than the processor does, few enough to stay in the first cache.
 const AHEAD: usize = 32;
+/// How many that are passed on to a second line wait for it side by side.
+const FOLLOWED: usize = 8;
 
 /// Where a subject stands. Valid until its segment is built anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,9 +265,10 @@ impl Dictionary {
         (segment, home)
     }
 
-    /// Looks up many: `told` gets the number and the find of each subject that is known, in order.
+    /// Looks up many: `told` gets the number and the find of each subject that is known, in any order.
     ///
-    /// The home line of each is asked for `AHEAD` subjects before it is looked at; most subjects are settled by that line.
+    /// The home line of each is asked for `AHEAD` subjects before it is looked at; most subjects are settled by that line. For one
+    /// in twenty it passes on: those wait for their second line side by side as well, `FOLLOWED` of them.
     #[inline]
     pub(crate) fn find_each(
         &self,
@@ -279,6 +283,12 @@ impl Dictionary {
             }
             return;
         }
+        let mut followed = ArrayVec::<usize, FOLLOWED>::new();
+        let mut find = |number: usize| {
+            if let Some(known) = self.find(&subjects[number], |place| is_same(number, place)) {
+                told(number, known);
+            }
+        };
         let mut homes = [(&self.segments[0], 0); AHEAD];
         for (home, subject) in homes.iter_mut().zip(subjects) {
             *home = self.ask_for(subject);
@@ -289,21 +299,38 @@ impl Dictionary {
                 homes[number % AHEAD] = self.ask_for(later);
             }
             let line = &segment.lines[home];
-            if line.likely(Tag::of(subject)) == 0 && !line.passes_on(subject) {
-                continue;
-            }
-            if let Some(known) = self.find(subject, |place| is_same(number, place)) {
-                told(number, known);
+            if line.likely(Tag::of(subject)) != 0 {
+                find(number);
+            } else if line.passes_on(subject) {
+                prefetch(&segment.lines[segment.after(home, 1)]);
+                if let Err(full) = followed.try_push(number) {
+                    followed.drain(..).for_each(&mut find);
+                    followed.push(full.element());
+                }
             }
         }
+        followed.drain(..).for_each(find);
     }
 
-    /// Asks for the home line of `subject`; returns where the subject stands if the line has not overflowed, give or take a
-    /// few places.
+    /// Asks for the home line of `subject`; returns its segment.
     #[inline]
-    pub(crate) fn foresee(&self, subject: &Subject) -> Place {
-        let (_, home) = self.ask_for(subject);
-        Place { segment: self.number(subject), local: local(home, 0) }
+    pub(crate) fn foresee(&self, subject: &Subject) -> u32 {
+        self.ask_for(subject);
+        self.number(subject)
+    }
+
+    /// Where the subject stands, or will stand, if its line has not overflowed.
+    #[inline]
+    pub(crate) fn expected(&self, subject: &Subject) -> Place {
+        let number = self.number(subject);
+        let segment = &self.segments[number as usize];
+        let home = segment.home(subject);
+        let line = &segment.lines[home];
+        let way = match line.likely(Tag::of(subject)) {
+            0 => line.taken().min(WAYS - 1),
+            ways => ways.trailing_zeros() as usize,
+        };
+        Place { segment: number, local: local(home, way) }
     }
 
     /// Puts in a subject that is not in, if there is room.

@@ -237,11 +237,8 @@ impl Old<'_> {
     ) -> Result<Result<Part, Exhausted>, Unreadable> {
         let dice = spread(number as usize + self.segment.used());
         let segment = Segment::for_subjects(live.len() + more, self.room, dice);
-        let details = match self.room {
-            // In proportion: else room would be made, again and again, while readers wait.
-            Room::Ample => self.cold.details() * segment.full_with() / self.segment.used().max(1) + more,
-            Room::Close => live.len() + more,
-        };
+        // In proportion: else the next record would have all details moved, while readers wait.
+        let details = self.cold.details() * segment.full_with() / self.segment.used().max(1) + more;
         let cold = Cold::new(segment.places(), details);
         let mut part = Part::of(segment, Marks::new(), cold);
         let mut numbers = vec![NONE; self.marks.own_count()];

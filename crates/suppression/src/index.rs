@@ -161,10 +161,15 @@ impl Index {
 
     /// Asks memory for what [`Index::apply`] will need of `subjects`: to be called before a few dozen records are applied
     /// one after the other, each of which would wait by itself otherwise. It changes nothing.
-    pub fn foresee<'s>(&self, subjects: impl IntoIterator<Item = &'s Subject>) {
-        for subject in subjects {
-            let Place { segment, local } = self.dictionary.foresee(subject);
+    pub fn foresee<'s>(&self, subjects: impl Iterator<Item = &'s Subject> + Clone) {
+        for subject in subjects.clone() {
+            let segment = self.dictionary.foresee(subject);
             prefetch(&self.marks[segment as usize]);
+            prefetch(&self.cold[segment as usize]);
+        }
+        // Only the line tells which place is next; and a store that is waited for holds back all stores after it.
+        for subject in subjects {
+            let Place { segment, local } = self.dictionary.expected(subject);
             self.cold[segment as usize].foresee(local);
         }
     }

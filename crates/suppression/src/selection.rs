@@ -65,7 +65,7 @@ impl<'i> Selection<'i> {
         if self.cells.is_empty() { None } else { self.index.find(subject).map(Hit) }
     }
 
-    /// Looks up all of `subjects`; `told` gets the number and the hit of each of which anything is known, in order. Most
+    /// Looks up all of `subjects`; `told` gets the number and the hit of each of which anything is known, in any order. Most
     /// are in no list, and the miss settles them: one line of the cache, waited for side by side.
     #[inline]
     pub fn hits(&self, subjects: &[Subject], mut told: impl FnMut(usize, Hit)) {

@@ -4,10 +4,13 @@
 //! is given, so that the compacted log keeps the latest for each (subject, scope, tenant, list, channel, reason). A
 //! control record's key is `0x00 ‖ kind`, and for the key check the scheme (4 bytes, big-endian) after it.
 
+mod raw;
+
 use prost::Message as _;
 use tamis_campaign::{Channel, Identity, RecordReason, Source, Tenant, is_identifier};
 use tamis_subject::{SCHEME, SCHEME_MAX, Subject};
 
+use self::raw::Raw;
 use crate::proto::suppression::v1 as proto;
 
 /// How far a record reaches.
@@ -142,6 +145,8 @@ pub fn is_evidence(text: &str) -> bool {
     text.chars().count() <= EVIDENCE_MOST && !text.chars().any(|c| c.is_control() || c == '@')
 }
 
+/// What stands before the names in a key: version, subject, scope, channel, reason.
+const KEY_FIXED: usize = 20;
 const CONTROL: u8 = 0;
 const VERSION: u8 = 1;
 const HEARTBEAT: u8 = 1;
@@ -210,10 +215,10 @@ pub fn decode(record_key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
     if record_key.first() == Some(&CONTROL) {
         return control(record_key, value);
     }
-    let raw = proto::SuppressionRecord::decode(value).map_err(|_| Unreadable::Malformed)?;
+    let raw = Raw::read(value).ok_or(Unreadable::Malformed)?;
     let recorded_at_ms = raw.recorded_at_ms;
-    let record = checked(raw)?;
-    if record_key != key(&record) {
+    let record = checked(&raw)?;
+    if !is_key(record_key, &record) {
         return Err(Unreadable::KeyMismatch);
     }
     match recorded_at_ms {
@@ -223,14 +228,32 @@ pub fn decode(record_key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
     }
 }
 
-fn checked(raw: proto::SuppressionRecord) -> Result<Record, Unreadable> {
+/// Whether `found` is the key of `record`, without making it.
+fn is_key(found: &[u8], record: &Record) -> bool {
+    let (tenant, list) = record.scope.names();
+    let fixed = |rest: &[u8; KEY_FIXED]| {
+        let [version, subject @ .., scope, channel, reason] = rest;
+        *version == VERSION
+            && *subject == record.subject.to_bytes()
+            && *scope == record.scope.number()
+            && *channel == record.channel.map_or(0, |c| c as u8)
+            && *reason == record.reason as u8
+    };
+    found.split_first_chunk().is_some_and(|(rest, names)| {
+        fixed(rest)
+            && names.strip_prefix(tenant.as_bytes()).and_then(|names| names.strip_prefix(&[0]))
+                == Some(list.as_bytes())
+    })
+}
+
+fn checked(raw: &Raw<'_>) -> Result<Record, Unreadable> {
     if !(SCHEME..=SCHEME_MAX).contains(&raw.scheme) {
         return Err(Unreadable::UnknownScheme(raw.scheme));
     }
     let out = Unreadable::OutOfRange;
-    let subject = <[u8; 16]>::try_from(&raw.subject[..]).map_err(|_| out("subject"))?;
+    let subject = <[u8; 16]>::try_from(raw.subject).map_err(|_| out("subject"))?;
     if raw.scope != 1 {
-        Tenant::parse(&raw.tenant).map_err(|_| out("tenant"))?;
+        Tenant::parse(raw.tenant).map_err(|_| out("tenant"))?;
     }
     let scope = match raw.scope {
         1 => Scope::Platform,
@@ -269,9 +292,8 @@ fn control(key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
         [CONTROL, HEARTBEAT] => Ok(Entry::Heartbeat),
         [CONTROL, KEY_CHECK, scheme @ ..] => {
             let scheme = <[u8; 4]>::try_from(scheme).map_err(|_| Unreadable::KeyMismatch)?;
-            let raw = proto::SuppressionRecord::decode(value).map_err(|_| Unreadable::Malformed)?;
-            let value =
-                <[u8; 16]>::try_from(&raw.subject[..]).map_err(|_| Unreadable::OutOfRange("subject"))?;
+            let raw = Raw::read(value).ok_or(Unreadable::Malformed)?;
+            let value = <[u8; 16]>::try_from(raw.subject).map_err(|_| Unreadable::OutOfRange("subject"))?;
             Ok(Entry::KeyCheck { scheme: u32::from_be_bytes(scheme), value })
         }
         _ => Err(Unreadable::KeyMismatch),

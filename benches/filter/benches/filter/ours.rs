@@ -17,6 +17,9 @@ pub(crate) const READ: usize = 4_096;
 const STEP: usize = 512;
 /// What is foreseen at once, as the line does.
 const NEAR: usize = 64;
+/// Opt-outs that come once it is loaded, and segments that are built anew ahead of need each time, as in the line.
+const COMING: u64 = 1_000_000;
+const AHEAD: usize = 1;
 /// Look-ups of absent subjects whose false matches are counted.
 const FALSE_OF: u64 = 1_000_000_000;
 
@@ -49,6 +52,12 @@ impl Held {
         self.wall = self.wall.max(begun.elapsed());
         self.own = self.own.max(own_time().saturating_sub(had));
         done
+    }
+
+    /// In words.
+    fn told(self) -> String {
+        let [wall, own] = [self.wall, self.own].map(|time| time.as_secs_f64() * 1e3);
+        format!("steps of {wall:.1} ms at worst, {own:.1} of the writer's own time")
     }
 }
 
@@ -90,7 +99,7 @@ pub(crate) fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> B
                 (who + round * (1 + who / tenants * 7 % (tenants / each).max(1)), subject(who))
             })
             .collect();
-        follow(&mut index, &mut records, &mut offset, &some, &mut worst);
+        follow(&mut index, &mut records, &mut offset, &some, (0, &mut worst));
     }
     let took = begun.elapsed();
     // What a service does in quiet moments once it is loaded.
@@ -107,16 +116,17 @@ pub(crate) fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> B
     Built { index, records, took, settled: begun.elapsed(), worst, rss: rss().saturating_sub(before) }
 }
 
-/// Applies a record of each tenant (by number) and subject, as the line does, and notes how long readers wait.
+/// Applies a record of each tenant (by number) and subject, as the line does, with so many segments built `ahead`, and notes how
+/// long readers would wait.
 pub(crate) fn follow(
     index: &mut Index,
     records: &mut [Record],
     offset: &mut i64,
     some: &[(u64, Subject)],
-    worst: &mut Held,
+    (ahead, worst): (usize, &mut Held),
 ) {
     let subjects = some.iter().map(|(_, subject)| subject);
-    let prepared = index.prepare(subjects, 0).expect("what is in the file can be read");
+    let prepared = index.prepare(subjects, ahead).expect("what is in the file can be read");
     let replaced = worst.during(|| index.accept(prepared));
     drop(replaced);
     for some in some.chunks(STEP) {
@@ -143,7 +153,7 @@ pub(crate) fn look(selection: &Selection<'_>, sample: &[Subject]) -> usize {
     found
 }
 
-fn judge(selection: &Selection<'_>, sample: &[Subject]) -> usize {
+pub(crate) fn judge(selection: &Selection<'_>, sample: &[Subject]) -> usize {
     let (mut dropped, mut hits) = (0, Vec::with_capacity(JOB));
     for job in sample.chunks(JOB) {
         hits.clear();
@@ -192,21 +202,22 @@ fn goals(entries: u64, tenants: u64, channels: usize, each: u64) {
     let millions = entries / 1_000_000;
     let say = |what: &str, figure: String| println!("| {what} | {millions} M | {figure} |");
     {
-        let Built { index, took, settled, worst, rss, .. } = build(entries, tenants, channels, each);
+        let Built { mut index, mut records, took, settled, worst, rss } =
+            build(entries, tenants, channels, each);
         let name =
             |what: &str| format!("{what}; {tenants} tenants, {channels} channels, {each} records each");
-        let records = (entries * each) as f64;
+        let count = (entries * each) as f64;
         assert_eq!(index.records() as u64, entries * each);
         let Bytes { hot, cold } = index.bytes_apart();
-        let (hot, cold, rss) = (hot as f64 / records, cold as f64 / records, rss as f64 / records);
+        let (hot, cold, rss) = (hot as f64 / count, cold as f64 / count, rss as f64 / count);
         say(&name("bytes a record"), format!("hot {hot:.2}, cold {cold:.2} (RSS in all {rss:.2})"));
-        let rate = records / took.as_secs_f64() / 1e6;
-        let settled = records / (took + settled).as_secs_f64() / 1e6;
-        let [wall, own] = [worst.wall, worst.own].map(|time| time.as_secs_f64() * 1e3);
+        let rate = count / took.as_secs_f64() / 1e6;
+        let settled = count / (took + settled).as_secs_f64() / 1e6;
         say(
             &name("applied on one core"),
             format!(
-                "{rate:.2} M records/s ({settled:.2} with settling), readers wait {wall:.1} ms at worst, {own:.1} of the writer's own time"
+                "{rate:.2} M records/s ({settled:.2} with settling), {} (nobody reads yet)",
+                worst.told()
             ),
         );
         let selection = select(&index);
@@ -217,6 +228,14 @@ fn goals(entries: u64, tenants: u64, channels: usize, each: u64) {
             &name("look-up and reason, batched"),
             format!("absent {absent_ns:.1} ns, present {present_ns:.1} ns"),
         );
+        let (mut held, mut offset) = (Held::default(), index.position()[0]);
+        for first in (0..COMING).step_by(READ) {
+            let who = first..(first + READ as u64).min(COMING);
+            let some: Vec<_> = who.map(|n| (n, subject(2 * entries + n))).collect();
+            follow(&mut index, &mut records, &mut offset, &some, (AHEAD, &mut held));
+        }
+        say(&name("1 M more come, once it is loaded"), format!("readers wait for {}", held.told()));
+        let selection = select(&index);
         if tenants == 1 {
             let begun = Instant::now();
             let mut wrong = 0;

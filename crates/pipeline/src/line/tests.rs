@@ -45,7 +45,10 @@ fn passed(value: &[u8]) -> Outgoing {
         tracestate: None,
     };
     let mut outgoing = Outgoing::default();
-    line.pass([record].into_iter(), sight, &mut outgoing);
+    line.begin(&mut outgoing, sight.now_ms);
+    let more = line.pass(&mut [record].into_iter(), sight, &mut outgoing, &mut Tally::default());
+    assert_eq!(more, value.len() >= VIEW_BYTES);
+    line.end(&mut outgoing);
     outgoing
 }
 
@@ -110,4 +113,49 @@ fn a_job_much_longer_than_a_message_is_split() {
     assert!(outgoing.arena.len() < 2 * value.len());
     let sum: usize = deliveries.iter().map(|delivery| delivery.recipients.len()).sum();
     assert_eq!(sum, SendJob::decode(&value[..]).unwrap().recipients.len());
+}
+
+/// Guarantees: a batch goes on under a later view after so many bytes, and every outcome names the view that its own job was decided
+/// under (G1: the position in an outcome is what the filter knew for it).
+/// Fails when: a batch is decided under one view however long it is, or a job is told under another job's view.
+#[test]
+fn a_long_batch_is_decided_under_several_views() {
+    let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+    let options = Options { dedupe_window: std::time::Duration::ZERO, ..Options::default() };
+    let mut line = Line::new(subjects, Prints::random(), &options);
+    let value = job(VIEW_BYTES * 2 / 3, VIEW_BYTES * 2 / 3 + 100);
+    let records = (0..5).map(|offset| JobRecord {
+        partition: 0,
+        offset,
+        timestamp_ms: 0,
+        value: Some(&value),
+        traceparent: None,
+        tracestate: None,
+    });
+    let (mut outgoing, mut tally, mut records) = (Outgoing::default(), Tally::default(), records.into_iter());
+    line.begin(&mut outgoing, 1_000);
+    let mut views = 0;
+    loop {
+        let mut index = Index::new(2);
+        index.advance(0, views);
+        let position = Packed::new(index.position());
+        views += 1;
+        let sight = Sight { index: &index, position: &position, now_ms: 1_000 };
+        if !line.pass(&mut records, sight, &mut outgoing, &mut tally) {
+            break;
+        }
+    }
+    line.end(&mut outgoing);
+    assert_eq!((views, outgoing.offsets.as_slice()), (3, &[(0, 5)][..]));
+    let of =
+        |topic: fn(&OutTopic) -> bool| outgoing.records.iter().filter(move |record| topic(&record.topic));
+    let values = of(|topic| *topic == OutTopic::Outcomes).map(|record| &outgoing.arena[record.value.clone()]);
+    let outcomes = values.flat_map(|value| JobOutcomes::decode(value).unwrap().outcomes);
+    let told: Vec<_> = outcomes.map(|outcome| (outcome.source_offset, outcome.filter_position)).collect();
+    assert_eq!(told, (0..5).map(|offset| (offset, vec![1 + offset / 2, 0])).collect::<Vec<_>>());
+    let deliveries = of(|topic| matches!(topic, OutTopic::Deliveries(_)));
+    for (delivery, (_, position)) in deliveries.zip(&told) {
+        let delivery = Delivery::decode(&outgoing.arena[delivery.value.clone()]).unwrap();
+        assert_eq!(&delivery.stamp.unwrap().filter_position, position);
+    }
 }

@@ -61,7 +61,7 @@ impl Explain {
 }
 
 fn with_loaded(loaded: &Loaded, subjects: &Subjects, job: &SendJob, now_ms: UnixMs) -> Outcome<Value> {
-    explain(&loaded.filter().read(), subjects, job, now_ms)
+    loaded.filter().hold_still(|view| explain(view, subjects, job, now_ms))
 }
 
 /// The job with its one recipient, from stdin.
