@@ -281,12 +281,14 @@ impl<B: Bus> Follow<B> {
         // What takes long is made beside the index, while the workers go on reading it.
         let subjects = steps.iter().filter_map(|(_, _, step)| step.subject());
         let ahead = if self.filter.is_loaded() { AHEAD } else { 0 };
-        let prepared = self.filter.hold_still(|view| view.prepare(subjects, ahead))?;
+        let mut prepared = self.filter.hold_still(|view| view.prepare(subjects, ahead))?;
         if steps.is_empty() && prepared.is_empty() {
             return Ok(());
         }
-        // Dropped when nobody waits for it any more.
-        let _replaced = self.filter.change(|index| index.accept(prepared));
+        while !prepared.is_empty() {
+            // Dropped when nobody waits for it any more.
+            let _replaced = self.filter.change(|index| index.accept_some(&mut prepared));
+        }
         for steps in steps.chunks(APPLY_MAX) {
             self.filter.change(|index| apply_to(index, steps))?;
         }

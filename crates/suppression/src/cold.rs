@@ -12,7 +12,7 @@ use tamis_campaign::{Source, UnixMs};
 use tamis_subject::Subject;
 
 use crate::marks::Cell;
-use crate::prefetch::prefetch_all;
+use crate::memory::prefetch_all;
 use crate::stored::{Shape, Stored, Unreadable};
 
 /// No next detail.

@@ -10,19 +10,11 @@
 use arrayvec::ArrayVec;
 use tamis_subject::Subject;
 
+use crate::blocks::{Blocks, Extent};
 use crate::line::{Line, Tag, WAYS};
-use crate::prefetch::prefetch;
+use crate::memory::prefetch;
+use crate::segment::{self, Full, Room, Segment, local};
 
-/// Lines of a segment: its places are counted by 16 bits.
-const LINES_MOST: usize = (1 << 16) / WAYS;
-/// A segment is to be built anew when this much of it is taken, percent. With more of it look-ups go on to a second line more
-/// often, with less memory is wasted; this is what the goal for memory leaves, and the only one that was measured.
-const FULL_PERCENT: usize = 90;
-/// And it must be when this much is: until then it may wait for a quiet moment.
-const MOST_PERCENT: usize = 95;
-/// A close segment has room for so many for each 256 that it holds: at least, and how many different numbers.
-const CLOSE_LEAST: usize = 272;
-const CLOSE_SPREAD: usize = 33;
 /// Subjects with which a segment is split: a little less than its most lines hold, so that it can grow once more. It
 /// differs from segment to segment by `SPLIT_SPREAD`, so that they do not all split within the same minute. Tests split
 /// small ones.
@@ -53,161 +45,11 @@ pub(crate) struct Known {
     pub(crate) mark: u16,
 }
 
-/// No place for one more subject: its segment must be built anew first.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Full;
-
-/// How much room a segment is given besides what it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room {
-    /// As much again: while a log is read from its beginning. With little room each subject would be moved ten times before
-    /// its segment has doubled.
-    Ample,
-    /// Between a sixteenth and three sixteenths, so that segments do not all grow at once: as memory allows.
-    Close,
-}
-
-impl Room {
-    /// The lines of a segment with room for `subjects` and some more.
-    fn lines(self, subjects: usize, dice: usize) -> usize {
-        let room = match self {
-            Self::Ample => subjects * 2,
-            Self::Close => subjects * (CLOSE_LEAST + dice % CLOSE_SPREAD) / 256,
-        };
-        (room.max(subjects + 1) * 100).div_ceil(WAYS * FULL_PERCENT).min(LINES_MOST)
-    }
-}
-
-/// The lines of one segment, and how many subjects they hold.
-#[derive(Clone)]
-pub(crate) struct Segment {
-    lines: Box<[Line]>,
-    used: usize,
-}
-
-impl Segment {
-    /// With room for `subjects` and some more; `dice` varies how many.
-    pub(crate) fn for_subjects(subjects: usize, room: Room, dice: usize) -> Self {
-        let lines = vec![Line::EMPTY; room.lines(subjects, dice)];
-        Self { lines: lines.into_boxed_slice(), used: 0 }
-    }
-
-    /// With these lines; `None` when there are none, or too many.
-    pub(crate) fn of_lines(lines: Box<[Line]>) -> Option<Self> {
-        let used = lines.iter().map(Line::taken).sum();
-        (1..=LINES_MOST).contains(&lines.len()).then_some(Self { lines, used })
-    }
-
-    pub(crate) fn lines(&self) -> &[Line] {
-        &self.lines
-    }
-
-    pub(crate) fn places(&self) -> usize {
-        self.lines.len() * WAYS
-    }
-
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
-    /// Whether it is to be built anew: it has too little room, or more than a close one.
-    fn is_unfit(&self) -> bool {
-        let most = Room::Close.lines(self.used + 1, CLOSE_SPREAD - 1);
-        self.used >= self.places() * FULL_PERCENT / 100 || self.lines.len() > most
-    }
-
-    /// With how many subjects it must be built anew before another comes.
-    pub(crate) fn full_with(&self) -> usize {
-        self.places() * MOST_PERCENT / 100
-    }
-
-    #[inline]
-    fn home(&self, subject: &Subject) -> usize {
-        // The low half of the word, scaled to the number of lines: that need be no power of two.
-        (((subject.words()[0] & 0xffff_ffff) * self.lines.len() as u64) >> 32) as usize
-    }
-
-    /// The `step`-th line after `home`, round the end.
-    #[inline]
-    fn after(&self, home: usize, step: usize) -> usize {
-        let at = home + step;
-        if at < self.lines.len() { at } else { at - self.lines.len() }
-    }
-
-    /// Puts in a subject that is not in; `Full` when every way of every line is taken.
-    pub(crate) fn put(&mut self, subject: &Subject, mark: u16) -> Result<u16, Full> {
-        let home = self.home(subject);
-        for step in 0..self.lines.len() {
-            let at = self.after(home, step);
-            if let Some(way) = self.lines[at].put(Tag::of(subject), mark) {
-                self.used += 1;
-                return Ok(local(at, way));
-            }
-            self.lines[at].pass_on(subject);
-        }
-        Err(Full)
-    }
-
-    /// The subject's place and mark. `is_same` compares whole subjects; it is asked only where `sure` is wanted, or where
-    /// two tags in reach are the same, which happens once in 10¹¹ look-ups.
-    #[inline]
-    fn find(&self, subject: &Subject, sure: bool, is_same: impl FnMut(u16) -> bool) -> Option<(u16, u16)> {
-        let (home, tag) = (self.home(subject), Tag::of(subject));
-        let mut found = None;
-        for step in 0..self.lines.len() {
-            let at = self.after(home, step);
-            let mut ways = self.lines[at].matching(tag);
-            while ways != 0 {
-                let way = ways.trailing_zeros() as usize;
-                ways &= ways - 1;
-                if sure || found.is_some() {
-                    return self.find_among_likes(subject, is_same);
-                }
-                found = Some((local(at, way), self.lines[at].mark(way)));
-            }
-            if !self.lines[at].passes_on(subject) {
-                break;
-            }
-        }
-        found
-    }
-
-    #[cold]
-    fn find_among_likes(
-        &self,
-        subject: &Subject,
-        mut is_same: impl FnMut(u16) -> bool,
-    ) -> Option<(u16, u16)> {
-        let local = self.likes(subject).find(|local| is_same(*local))?;
-        Some((local, self.mark(local)))
-    }
-
-    /// Every place in reach whose tag is that of `subject`.
-    fn likes(&self, subject: &Subject) -> impl Iterator<Item = u16> {
-        let (home, tag) = (self.home(subject), Tag::of(subject));
-        let last = (0..self.lines.len()).find(|step| !self.lines[self.after(home, *step)].passes_on(subject));
-        let lines = (0..=last.unwrap_or(self.lines.len() - 1)).map(move |step| self.after(home, step));
-        lines.flat_map(move |at| {
-            let ways = self.lines[at].matching(tag);
-            (0..WAYS).filter(move |way| ways >> way & 1 == 1).map(move |way| local(at, way))
-        })
-    }
-
-    fn mark(&self, local: u16) -> u16 {
-        self.lines[usize::from(local) / WAYS].mark(usize::from(local) % WAYS)
-    }
-
-    /// Every place that is taken, with its mark, ascending.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, u16)> {
-        let lines = self.lines.iter().enumerate();
-        lines.flat_map(|(at, line)| (0..line.taken()).map(move |way| (local(at, way), line.mark(way))))
-    }
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "LINES_MOST keeps places within 16 bits")]
-fn local(line: usize, way: usize) -> u16 {
-    (line * WAYS + way) as u16
+/// Where a segment is, and how many subjects it holds.
+#[derive(Clone, Copy)]
+struct Slot {
+    extent: Extent,
+    used: u32,
 }
 
 /// All segments, found by a directory that doubles.
@@ -216,15 +58,17 @@ pub(crate) struct Dictionary {
     directory: Vec<u32>,
     /// By how much the word less its last bit is moved to leave those bits: 63 less their number.
     shift: u32,
-    segments: Vec<Segment>,
+    segments: Vec<Slot>,
+    blocks: Blocks,
     /// How many bits of the directory each segment stands for.
     depths: Vec<u8>,
 }
 
 impl Dictionary {
     pub(crate) fn new() -> Self {
-        let first = Segment::for_subjects(1, Room::Close, 0);
-        Self { directory: vec![0], shift: 63, segments: vec![first], depths: vec![0] }
+        let mut blocks = Blocks::default();
+        let first = slot(&mut blocks, &Segment::for_subjects(1, Room::Close, 0));
+        Self { directory: vec![0], shift: 63, segments: vec![first], blocks, depths: vec![0] }
     }
 
     #[inline]
@@ -252,16 +96,16 @@ impl Dictionary {
     ) -> Option<Known> {
         let segment = self.number(subject);
         let is_same = |local| is_same(Place { segment, local });
-        let (local, mark) = self.segments[segment as usize].find(subject, sure, is_same)?;
+        let (local, mark) = self.segment(segment).find(subject, sure, is_same)?;
         Some(Known { place: Place { segment, local }, mark })
     }
 
     /// Asks for the home line of `subject`, and says which it is.
     #[inline]
-    fn ask_for(&self, subject: &Subject) -> (&Segment, usize) {
-        let segment = &self.segments[self.number(subject) as usize];
-        let home = segment.home(subject);
-        prefetch(&segment.lines[home]);
+    fn ask_for(&self, subject: &Subject) -> (Segment<&[Line]>, usize) {
+        let segment = self.segment(self.number(subject));
+        let (line, home) = segment.home(subject);
+        prefetch(line);
         (segment, home)
     }
 
@@ -289,7 +133,7 @@ impl Dictionary {
                 told(number, known);
             }
         };
-        let mut homes = [(&self.segments[0], 0); AHEAD];
+        let mut homes = [(self.segment(0), 0); AHEAD];
         for (home, subject) in homes.iter_mut().zip(subjects) {
             *home = self.ask_for(subject);
         }
@@ -298,11 +142,11 @@ impl Dictionary {
             if let Some(later) = subjects.get(number + AHEAD) {
                 homes[number % AHEAD] = self.ask_for(later);
             }
-            let line = &segment.lines[home];
+            let line = segment.line(home);
             if line.likely(Tag::of(subject)) != 0 {
                 find(number);
             } else if line.passes_on(subject) {
-                prefetch(&segment.lines[segment.after(home, 1)]);
+                prefetch(segment.next(home));
                 if let Err(full) = followed.try_push(number) {
                     followed.drain(..).for_each(&mut find);
                     followed.push(full.element());
@@ -323,9 +167,7 @@ impl Dictionary {
     #[inline]
     pub(crate) fn expected(&self, subject: &Subject) -> Place {
         let number = self.number(subject);
-        let segment = &self.segments[number as usize];
-        let home = segment.home(subject);
-        let line = &segment.lines[home];
+        let (line, home) = self.segment(number).home(subject);
         let way = match line.likely(Tag::of(subject)) {
             0 => line.taken().min(WAYS - 1),
             ways => ways.trailing_zeros() as usize,
@@ -336,16 +178,20 @@ impl Dictionary {
     /// Puts in a subject that is not in, if there is room.
     pub(crate) fn put(&mut self, subject: &Subject, mark: u16) -> Result<Place, Full> {
         let number = self.number(subject);
-        let segment = &mut self.segments[number as usize];
-        if segment.used >= segment.full_with() {
+        let segment = self.segment(number);
+        if segment.used() >= segment.full_with() {
             return Err(Full);
         }
-        segment.put(subject, mark).map(|local| Place { segment: number, local })
+        let slot = &mut self.segments[number as usize];
+        let local = segment::put(self.blocks.lines_mut(slot.extent), subject, mark)?;
+        slot.used += 1;
+        Ok(Place { segment: number, local })
     }
 
     pub(crate) fn set_mark(&mut self, place: Place, mark: u16) {
         let local = usize::from(place.local);
-        self.segments[place.segment as usize].lines[local / WAYS].set_mark(local % WAYS, mark);
+        let lines = self.blocks.lines_mut(self.segments[place.segment as usize].extent);
+        lines[local / WAYS].set_mark(local % WAYS, mark);
     }
 
     /// The segment in which `subject` is, or would be.
@@ -353,18 +199,30 @@ impl Dictionary {
         self.number(subject)
     }
 
-    pub(crate) fn segment(&self, number: u32) -> &Segment {
-        &self.segments[number as usize]
+    #[inline]
+    pub(crate) fn segment(&self, number: u32) -> Segment<&[Line]> {
+        let Slot { extent, used } = self.segments[number as usize];
+        Segment::in_place(self.blocks.lines(extent), used as usize)
     }
 
     /// Every segment that is to be built anew when there is time.
     pub(crate) fn unfit(&self) -> impl Iterator<Item = u32> {
-        (0..).zip(&self.segments).filter(|(_, segment)| segment.is_unfit()).map(|(number, _)| number)
+        let unfit = |number: &u32, slot: &Slot| {
+            self.segment(*number).is_unfit() || self.blocks.is_closed(slot.extent)
+        };
+        (0..).zip(&self.segments).filter(move |(number, slot)| unfit(number, slot)).map(|(number, _)| number)
     }
 
-    /// Puts `segment` in place of the one that it returns.
-    pub(crate) fn set_segment(&mut self, number: u32, segment: Segment) -> Segment {
-        std::mem::replace(&mut self.segments[number as usize], segment)
+    /// Puts `segment` in place of what was there. Returns what is of no use any more, to be dropped where nobody waits.
+    pub(crate) fn set_segment(&mut self, number: u32, segment: &Segment) -> Vec<Line> {
+        let new = slot(&mut self.blocks, segment);
+        let old = std::mem::replace(&mut self.segments[number as usize], new);
+        self.blocks.give_back(old.extent)
+    }
+
+    /// From now on segments are put side by side, apart from those that there are.
+    pub(crate) fn settle(&mut self) {
+        self.blocks.close();
     }
 
     /// Whether a segment of so many subjects is to be split.
@@ -377,7 +235,7 @@ impl Dictionary {
         subject.words()[0] >> (63 - self.depths[number as usize]) & 1 == 1
     }
 
-    /// Makes a new segment for the upper half of segment `number`.
+    /// Makes a new segment for the upper half of segment `number`; it has no lines until it is set.
     ///
     /// # Panics
     /// When subjects are no pseudo-random function's output, so that a split does not divide them.
@@ -389,7 +247,7 @@ impl Dictionary {
             self.shift -= 1;
         }
         let new = u32::try_from(self.segments.len()).expect("segments are counted by 32 bits");
-        self.segments.push(Segment::for_subjects(0, Room::Close, 0));
+        self.segments.push(Slot { extent: Extent::NONE, used: 0 });
         self.depths[number as usize] = depth + 1;
         self.depths.push(depth + 1);
         let below = 63 - self.shift - u32::from(depth) - 1;
@@ -424,29 +282,38 @@ impl Dictionary {
             }
             directory.resize(directory.len() + entries, u32::try_from(number).ok()?);
         }
-        let (depths, segments) = segments.into_iter().unzip();
-        (directory.len() == 1 << deepest).then_some(Self { directory, shift: 63 - deepest, segments, depths })
+        let mut blocks = Blocks::default();
+        // Each goes as soon as it is in place, so that all are never there twice.
+        let (depths, segments) =
+            segments.into_iter().map(|(depth, segment)| (depth, slot(&mut blocks, &segment))).unzip();
+        let all = directory.len() == 1 << deepest;
+        all.then_some(Self { directory, shift: 63 - deepest, segments, blocks, depths })
     }
 
     /// Every place whose tag is that of `subject`: it is at one of them, if it is in.
     pub(crate) fn likes(&self, subject: &Subject) -> impl Iterator<Item = Place> {
         let segment = self.number(subject);
-        let likes = self.segments[segment as usize].likes(subject);
+        let likes = self.segment(segment).likes(subject);
         likes.map(move |local| Place { segment, local })
     }
 
     /// Subjects that are in.
     pub(crate) fn subjects(&self) -> usize {
-        self.segments.iter().map(Segment::used).sum()
+        self.segments.iter().map(|slot| slot.used as usize).sum()
     }
 
     /// Bytes of lines and directory.
     pub(crate) fn bytes(&self) -> usize {
-        let lines: usize = self.segments.iter().map(|segment| segment.lines.len()).sum();
-        lines * size_of::<Line>()
-            + self.segments.capacity() * (size_of::<Segment>() + 1)
+        self.blocks.bytes()
+            + self.segments.capacity() * (size_of::<Slot>() + 1)
             + self.directory.capacity() * size_of::<u32>()
     }
+}
+
+/// Puts the lines of `segment` where the others' are.
+fn slot(blocks: &mut Blocks, segment: &Segment) -> Slot {
+    let used = u32::try_from(segment.used()).expect("places are counted by 16 bits");
+    Slot { extent: blocks.put(segment.lines()), used }
 }
 
 /// A number that looks like chance, of `n`.

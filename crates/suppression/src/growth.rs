@@ -10,13 +10,18 @@ use tamis_campaign::UnixMs;
 use tamis_subject::Subject;
 
 use crate::cold::{Cold, Told};
-use crate::dictionary::{Dictionary, Place, Room, Segment, spread};
+use crate::dictionary::{Dictionary, Place, spread};
 use crate::index::Index;
+use crate::line::Line;
 use crate::marks::{Cell, Exhausted, Marks, NONE, SPLIT_SETS};
+use crate::segment::{Room, Segment};
 use crate::stored::Unreadable;
 
 /// How long after its end a record is forgotten, by the log's clock, ms: a day more than any two clocks differ.
 const FORGOTTEN_AFTER_MS: UnixMs = 24 * 3_600_000;
+
+/// Segments that are put in place at once: half a megabyte of lines each, which are copied to where the others' are.
+const ACCEPTED: usize = 2;
 
 /// All that is known of the subjects of one segment.
 pub(crate) struct Part {
@@ -74,7 +79,10 @@ impl std::fmt::Debug for Prepared {
 
 /// What something else has taken the place of: megabytes, to be dropped where nobody waits.
 #[must_use = "drop it where nobody waits"]
-pub struct Replaced(Vec<Part>);
+pub struct Replaced(Vec<Was>);
+
+/// What was in a place: never looked at, only dropped.
+type Was = (Vec<Line>, Marks, Cold);
 
 impl std::fmt::Debug for Replaced {
     /// Without what it holds of subjects.
@@ -128,21 +136,33 @@ impl Index {
     /// The log is read to its end: from now on memory counts for more than the time that growth takes. What has too much of
     /// it is built anew by the next calls of [`Index::prepare`].
     pub fn settle(&mut self) {
-        self.room = Room::Close;
+        if std::mem::replace(&mut self.room, Room::Close) == Room::Ample {
+            self.dictionary.settle();
+        }
     }
 
     /// Puts in place what was prepared; nothing, if the index has changed since: then [`Index::apply`] does it all.
-    pub fn accept(&mut self, prepared: Prepared) -> Replaced {
+    pub fn accept(&mut self, mut prepared: Prepared) -> Replaced {
         let mut replaced = Vec::new();
-        if prepared.changes != self.changes {
-            return Replaced(replaced);
+        while !prepared.is_empty() {
+            replaced.append(&mut self.accept_some(&mut prepared).0);
         }
-        for (Place { segment, local }, told) in prepared.told {
+        Replaced(replaced)
+    }
+
+    /// The same, of a few segments at once, so that nobody waits for all: until `prepared` is empty.
+    pub fn accept_some(&mut self, prepared: &mut Prepared) -> Replaced {
+        if prepared.changes != self.changes {
+            prepared.renewed.clear();
+            prepared.told.clear();
+        }
+        for (Place { segment, local }, told) in prepared.told.drain(..) {
             self.cold[segment as usize].bring(local, &told);
         }
-        for (number, renewed) in prepared.renewed {
-            replaced.push(self.put_in_place(number, renewed));
-        }
+        let some = prepared.renewed.len().saturating_sub(ACCEPTED);
+        let replaced = prepared.renewed.split_off(some).into_iter();
+        let replaced = replaced.map(|(number, renewed)| self.put_in_place(number, renewed)).collect();
+        prepared.changes = self.changes;
         Replaced(replaced)
     }
 
@@ -154,7 +174,7 @@ impl Index {
     }
 
     /// Returns what was there.
-    fn put_in_place(&mut self, number: u32, renewed: Renewed) -> Part {
+    fn put_in_place(&mut self, number: u32, renewed: Renewed) -> Was {
         self.renewals += 1;
         self.changes += 1;
         match renewed {
@@ -164,16 +184,17 @@ impl Index {
                 let new = self.dictionary.split(number);
                 self.marks.push(Marks::new());
                 self.cold.push(Cold::new(0, 0));
-                self.set_part(new, upper);
+                // There was nothing yet.
+                drop(self.set_part(new, upper));
                 self.set_part(number, lower)
             }
         }
     }
 
-    fn set_part(&mut self, number: u32, part: Part) -> Part {
+    fn set_part(&mut self, number: u32, part: Part) -> Was {
         self.records -= part.forgotten;
-        Part::of(
-            self.dictionary.set_segment(number, part.segment),
+        (
+            self.dictionary.set_segment(number, &part.segment),
             std::mem::replace(&mut self.marks[number as usize], part.marks),
             std::mem::replace(&mut self.cold[number as usize], part.cold),
         )
@@ -207,7 +228,7 @@ impl Index {
 
 /// A segment that is to be built anew.
 struct Old<'a> {
-    segment: &'a Segment,
+    segment: Segment<&'a [Line]>,
     marks: &'a Marks,
     cold: Cow<'a, Cold>,
     /// What the new one is given.

@@ -8,9 +8,10 @@ use tamis_wire::record::{Record, Scope, State};
 
 use crate::cells::{Cells, OfScope};
 use crate::cold::{Cold, Origin};
-use crate::dictionary::{Dictionary, Known, Place, Room};
+use crate::dictionary::{Dictionary, Known, Place};
 use crate::marks::{Cell, Marks, NONE};
-use crate::prefetch::prefetch;
+use crate::memory::prefetch;
+use crate::segment::Room;
 use crate::selection::Selection;
 use crate::stored::Unreadable;
 

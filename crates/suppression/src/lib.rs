@@ -4,6 +4,7 @@
 //! holds forty bits of each subject and, beside them, a number of sixteen bits for the set of (scope, channel, reason) that
 //! it has records in. Most recipients are in no list, and one miss in the dictionary settles them.
 
+mod blocks;
 mod cells;
 mod cold;
 mod dictionary;
@@ -11,8 +12,9 @@ mod growth;
 mod index;
 mod line;
 mod marks;
+mod memory;
 mod places;
-mod prefetch;
+mod segment;
 mod selection;
 pub mod snapshot;
 mod stored;

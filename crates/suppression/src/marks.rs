@@ -7,7 +7,7 @@
 use hashbrown::{HashMap, HashSet, HashTable};
 use tamis_campaign::UnixMs;
 
-use crate::dictionary::Segment;
+use crate::segment::Segment;
 
 /// A (scope, channel, reason), as `Cells` counts them.
 pub(crate) type Cell = u32;

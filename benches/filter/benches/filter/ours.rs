@@ -46,7 +46,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// Does `step` as if under the lock.
-    fn during<R>(&mut self, step: impl FnOnce() -> R) -> R {
+    pub(crate) fn during<R>(&mut self, step: impl FnOnce() -> R) -> R {
         let (begun, had) = (Instant::now(), own_time());
         let done = step();
         self.wall = self.wall.max(begun.elapsed());
@@ -55,7 +55,7 @@ impl Held {
     }
 
     /// In words.
-    fn told(self) -> String {
+    pub(crate) fn told(self) -> String {
         let [wall, own] = [self.wall, self.own].map(|time| time.as_secs_f64() * 1e3);
         format!("steps of {wall:.1} ms at worst, {own:.1} of the writer's own time")
     }
@@ -126,9 +126,11 @@ pub(crate) fn follow(
     (ahead, worst): (usize, &mut Held),
 ) {
     let subjects = some.iter().map(|(_, subject)| subject);
-    let prepared = index.prepare(subjects, ahead).expect("what is in the file can be read");
-    let replaced = worst.during(|| index.accept(prepared));
-    drop(replaced);
+    let mut prepared = index.prepare(subjects, ahead).expect("what is in the file can be read");
+    while !prepared.is_empty() {
+        let replaced = worst.during(|| index.accept_some(&mut prepared));
+        drop(replaced);
+    }
     for some in some.chunks(STEP) {
         worst.during(|| {
             for near in some.chunks(NEAR) {

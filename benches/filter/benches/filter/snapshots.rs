@@ -23,13 +23,15 @@ const JOB: usize = 1_000;
 /// As the pipeline's filter is shared: whoever takes longer, or changes something, waits for the others of them apart from readers.
 struct Locked {
     index: RwLock<Index>,
-    turn: Mutex<()>,
+    /// And what the longest change of the index took.
+    turn: Mutex<Held>,
 }
 
 impl Shared for Locked {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
-        let _turn = self.turn.lock();
-        step(&mut self.index.write())
+        let mut longest = self.turn.lock();
+        let mut index = self.index.write();
+        longest.during(|| step(&mut index))
     }
 
     fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R {
@@ -47,7 +49,7 @@ pub(crate) fn snapshot(entries: u64) {
     let Built { index, mut records, .. } = build(entries, 1_000, 1, 1);
     let cold_before = index.bytes_apart().cold;
     let of = index.life();
-    let shared = Locked { index: RwLock::new(index), turn: Mutex::new(()) };
+    let shared = Locked { index: RwLock::new(index), turn: Mutex::default() };
     let done = AtomicBool::new(false);
     let (mut coming, mut offset) = (records.clone(), entries as i64);
     let (seconds, (worst, rounds)) = thread::scope(|scope| {
@@ -58,12 +60,14 @@ pub(crate) fn snapshot(entries: u64) {
             {
                 let some: Vec<_> = (first..first + COMING).map(|n| (n, subject(n))).collect();
                 let prepared = shared.see(|index| index.prepare(some.iter().map(|(_, subject)| subject), 1));
-                let prepared = prepared.expect("what is in the file can be read");
-                let replaced = shared.with(|index| index.accept(prepared));
+                let mut prepared = prepared.expect("what is in the file can be read");
+                while !prepared.is_empty() {
+                    let replaced = shared.with(|index| index.accept_some(&mut prepared));
+                    drop(replaced);
+                }
                 shared.with(|index| {
                     follow(index, &mut coming, &mut offset, &some, (0, &mut Held::default()));
                 });
-                drop(replaced);
                 thread::sleep(EVERY);
             }
         });
@@ -84,7 +88,11 @@ pub(crate) fn snapshot(entries: u64) {
     );
     say(
         "worst wait for a view meanwhile",
-        format!("{:.2} ms, of {rounds} jobs of {JOB}", worst.as_secs_f64() * 1e3),
+        format!(
+            "{:.2} ms, of {rounds} jobs of {JOB}; changes were {}",
+            worst.as_secs_f64() * 1e3,
+            shared.turn.lock().told()
+        ),
     );
     let cold_after = shared.index.read().bytes_apart().cold;
     say(

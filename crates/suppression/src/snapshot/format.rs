@@ -10,10 +10,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{About, Refused};
 use crate::cells::CellRow;
 use crate::cold::Cold;
-use crate::dictionary::Segment;
 use crate::growth::Part;
 use crate::line::{LINE_BYTES, Line};
 use crate::marks::{Cell, Marks};
+use crate::segment::Segment;
 use crate::stored::{Shape, Stored, Sums, sums, sums_of};
 
 /// Version of the format.

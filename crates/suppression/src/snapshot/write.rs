@@ -8,10 +8,10 @@ use super::folder::{Folder, Unfinished};
 use super::format::{Row, Table, head, tail, write_segment};
 use super::{About, Error, Order, Shared};
 use crate::cold::Cold;
-use crate::dictionary::Segment;
 use crate::growth::only_live;
 use crate::index::{Index, Life};
 use crate::marks::Marks;
+use crate::segment::Segment;
 use crate::stored::Sums;
 
 /// A segment as it is at one moment.
@@ -118,7 +118,7 @@ fn copy(index: &Index, prefix: u32) -> Copied {
     let at = number as usize;
     Copied {
         depth,
-        segment: index.dictionary.segment(number).clone(),
+        segment: index.dictionary.segment(number).to_owned(),
         marks: index.marks[at].clone(),
         cold: index.cold[at].copy(),
     }

@@ -1,8 +1,30 @@
-//! Asking for memory before it is needed: the only `unsafe` of this crate.
+//! Asking for memory before it is needed, and for huge pages: the only `unsafe` of this crate.
 //!
 //! A plain read can be had without it, and was measured (2026-11-25, 10 M subjects): 33.8 ns an absent look-up against 26.7
 //! with this. A read that is waited for holds back all that come after it; a prefetch does not, so that one batch is
 //! compared while the next is under way.
+
+/// What the system backs with a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// Asks the system for huge pages where `space` has room for them. Nothing but speed depends on it, so that a system without them may
+/// refuse.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[expect(unsafe_code, reason = "a third of a look-up's time in a hundred million")]
+pub(crate) fn ask_for_huge_pages<T>(space: &mut [std::mem::MaybeUninit<T>]) {
+    use rustix::mm::{Advice, madvise};
+    let begin = space.as_mut_ptr().cast::<u8>();
+    let before = begin.align_offset(HUGE_PAGE);
+    let length = size_of_val(space).saturating_sub(before) / HUGE_PAGE * HUGE_PAGE;
+    if length > 0 {
+        // SAFETY: the range is within `space`, which is ours alone, and this advice changes nothing of what is in it.
+        let _ = unsafe { madvise(begin.wrapping_add(before).cast(), length, Advice::LinuxHugepage) };
+    }
+}
+
+/// Elsewhere the system decides by itself.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub(crate) fn ask_for_huge_pages<T>(_: &mut [std::mem::MaybeUninit<T>]) {}
 
 /// Asks for the line of the cache that `of` begins in. It has no effect that a program could see.
 #[inline]
