@@ -24,7 +24,7 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("metrics", &["crates/telemetry"]),
     ("toml", &["crates/settings", "crates/intake", "fuzz"]),
     ("region", &["crates/subject"]),
-    ("rustix", &["crates/tamis", "benches/filter"]),
+    ("rustix", &["crates/tamis", "crates/suppression", "benches/filter"]),
     ("aho-corasick", &["tests"]),
     ("xorf", &["benches/filter"]),
 ];
