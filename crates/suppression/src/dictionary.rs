@@ -120,19 +120,16 @@ impl Dictionary {
         is_same: impl Fn(usize, Place) -> bool,
         mut told: impl FnMut(usize, Known),
     ) {
-        if let [subject] = subjects {
-            // Nothing to wait for side by side.
-            if let Some(known) = self.find(subject, |place| is_same(0, place)) {
-                told(0, known);
-            }
-            return;
-        }
-        let mut followed = ArrayVec::<usize, FOLLOWED>::new();
         let mut find = |number: usize| {
             if let Some(known) = self.find(&subjects[number], |place| is_same(number, place)) {
                 told(number, known);
             }
         };
+        if subjects.len() == 1 {
+            // Nothing to wait for side by side.
+            return find(0);
+        }
+        let mut followed = ArrayVec::<usize, FOLLOWED>::new();
         let mut homes = [(self.segment(0), 0); AHEAD];
         for (home, subject) in homes.iter_mut().zip(subjects) {
             *home = self.ask_for(subject);

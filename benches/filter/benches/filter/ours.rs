@@ -131,6 +131,17 @@ pub(crate) fn follow(
         let replaced = worst.during(|| index.accept_some(&mut prepared));
         drop(replaced);
     }
+    apply(index, records, offset, some, worst);
+}
+
+/// The same, once all that takes time is prepared.
+pub(crate) fn apply(
+    index: &mut Index,
+    records: &mut [Record],
+    offset: &mut i64,
+    some: &[(u64, Subject)],
+    worst: &mut Held,
+) {
     for some in some.chunks(STEP) {
         worst.during(|| {
             for near in some.chunks(NEAR) {

@@ -10,7 +10,7 @@ use tamis_suppression::Index;
 use tamis_suppression::snapshot::{self, Folder, Order, Shared, Stamp};
 
 use crate::measure::{fastest, rss, sample, subject};
-use crate::ours::{Built, Held, NOW_MS, READ, build, follow, judge, look, select};
+use crate::ours::{Built, Held, NOW_MS, READ, apply, build, follow, judge, look, select};
 
 /// Records that the log has after the snapshot.
 const TAIL: u64 = 1_000_000;
@@ -65,9 +65,7 @@ pub(crate) fn snapshot(entries: u64) {
                     let replaced = shared.with(|index| index.accept_some(&mut prepared));
                     drop(replaced);
                 }
-                shared.with(|index| {
-                    follow(index, &mut coming, &mut offset, &some, (0, &mut Held::default()));
-                });
+                shared.with(|index| apply(index, &mut coming, &mut offset, &some, &mut Held::default()));
                 thread::sleep(EVERY);
             }
         });
