@@ -116,6 +116,15 @@ proptest! {
         let (key, mut value) = (record::key(&record), record::encode(&record));
         prop_assert_eq!(record::decode(&key, &value), Ok(Entry::Record(record.clone())));
         prop_assert_eq!(record::decode(b"\x01other", &value), Err(Unreadable::KeyMismatch));
+        // A key that differs in any one octet, or is longer or shorter, is another record's.
+        for at in 0..key.len() {
+            let mut other = key.clone();
+            other[at] ^= 1;
+            prop_assert_eq!(record::decode(&other, &value), Err(Unreadable::KeyMismatch), "octet {}", at);
+            prop_assert_eq!(record::decode(&key[..at], &value), Err(Unreadable::KeyMismatch), "{} octets", at);
+        }
+        let longer = [&key[..], b"x"].concat();
+        prop_assert_eq!(record::decode(&longer, &value), Err(Unreadable::KeyMismatch));
         let copy = Entry::Copy { record: record.clone(), recorded_at_ms: first };
         prop_assert_eq!(record::decode(&key, &record::encode_copy(&record, first)), Ok(copy));
         for scheme in [0, 17] {
