@@ -11,6 +11,7 @@ mod body;
 pub mod keys;
 mod local;
 mod patient;
+mod recording;
 mod rows;
 mod serve;
 mod shape;

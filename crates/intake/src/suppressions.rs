@@ -11,7 +11,6 @@ use tamis_pipeline::View;
 use tamis_subject::SCHEME;
 use tamis_suppression::{Found, Unreadable};
 use tamis_wire::record::{self, Record, State};
-use tokio::sync::oneshot;
 
 use crate::access::Caller;
 use crate::answer::Refusal;
@@ -44,55 +43,28 @@ async fn write(state: ApiState, request: Request, door: Door) -> Result<Json<Val
     state.loaded()?;
     let reason = ask.reason;
     let source = caller.source;
-    let (told, answer) = oneshot::channel();
-    let patience = state.ack_timeout;
     let shared = state.clone();
     let id = caller.id.clone();
-    // Making subjects takes a while for many rows, and a full log may make its writers wait.
-    // The place is given back when this call has its answer and the work is done, whichever is later.
+    // Making subjects takes a while for many rows. The place is given back when this call has its answer and the work is done,
+    // whichever is later.
     let working = place.clone();
-    let handed = tokio::task::spawn_blocking(move || {
+    let made = tokio::task::spawn_blocking(move || {
         let _place = working;
-        let (records, rejected) = records(&shared, &ask, door, &caller);
-        let accepted = records.len();
-        if accepted > 0 {
-            // Nobody listens any more only after the time-out below.
-            shared.recorder.submit(records, Box::new(move |acked| drop(told.send(acked))));
-        }
-        (accepted, rejected)
+        records(&shared, &ask, door, &caller)
     });
-    let (accepted, rejected) = handed.await.map_err(|_| Refusal::defect())?;
+    let (records, rejected) = made.await.map_err(|_| Refusal::defect())?;
+    let accepted = records.len();
     if accepted == 0 {
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "ALL_REJECTED", "every row is rejected")
             .with(json!({ "accepted": 0, "rejected": rejected })));
     }
-    let acked = tokio::time::timeout(patience, answer).await;
+    let reached = state.record(records, &id, place.clone()).await;
     drop(place);
-    let reached = match acked {
-        Ok(Ok(Ok(reached))) => reached,
-        Ok(Ok(Err(error))) => {
-            tracing::warn!(%error, key = id, "opt-outs not recorded");
-            state.metrics.error("intake", "record");
-            return Err(not_durable());
-        }
-        // Too late, or the log dropped the question.
-        Ok(Err(_)) | Err(_) => {
-            tracing::warn!(key = id, "opt-outs not confirmed in time");
-            state.metrics.error("intake", "record_timeout");
-            return Err(not_durable());
-        }
-    };
+    let reached = reached?;
     state.metrics.suppression_records(reason, source, accepted as u64);
     tracing::info!(key = id, ?door, accepted, rejected = rejected.len(), "opt-outs recorded");
     let position = position(&reached, state.filter.read().position());
     Ok(Json(json!({ "accepted": accepted, "rejected": rejected, "position": position })))
-}
-
-fn not_durable() -> Refusal {
-    Refusal::unavailable(
-        "NOT_DURABLE",
-        "not durable now: take none of these as recorded, and send them again, which is safe",
-    )
 }
 
 /// The records to write, and the rows that make none.
