@@ -15,6 +15,7 @@ mod key;
 mod redacted;
 mod region;
 mod subjects;
+pub mod token;
 
 pub use canonical::{Invalid, Postal};
 pub use key::{Key, KeyError, KeyFile};

@@ -16,7 +16,9 @@ use siphasher::sip128::{Hash128, Hasher128 as _, SipHasher24};
 use tamis_campaign::{Channel, Identity, Tenant};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Invalid, Key, Postal, Region, SCHEME, canonical, key::STEPS_MAX, redacted::REDACTED};
+use crate::{
+    Invalid, Key, Postal, Region, SCHEME, canonical, key::STEPS_MAX, redacted::REDACTED, token::SealKeys,
+};
 
 /// Binds a step's derived key to this use. Changing one letter changes every subject.
 fn context(scheme: usize) -> String {
@@ -78,6 +80,7 @@ struct PrfKeys([(u64, u64); STEPS_MAX]);
 /// The derived keys where they lie for good. They go first, so that they are wiped while their page is still locked.
 struct Held {
     keys: PrfKeys,
+    seals: SealKeys,
     /// How many of them there are; the others are zeros.
     steps: u32,
     page: OnceLock<region::LockGuard>,
@@ -103,16 +106,17 @@ impl Subjects {
             keys.0[at] = (half(0), half(8));
         }
         let steps = key.scheme();
-        Self { held: Arc::new(Held { keys, steps, page: OnceLock::new() }), scheme: steps, region }
+        let held = Held { keys, seals: SealKeys::of(key), steps, page: OnceLock::new() };
+        Self { held: Arc::new(held), scheme: steps, region }
     }
 
-    /// Keeps the keys' page in memory: it is not swapped to a disk until the last of these clones goes.
+    /// Keeps the keys' pages in memory: they are not swapped to a disk until the last of these clones goes.
     ///
     /// # Errors
     /// When the system does not allow it (RLIMIT_MEMLOCK); all else works as before.
     pub fn keep_in_memory(&self) -> io::Result<()> {
-        let keys = &raw const self.held.keys;
-        let guard = region::lock(keys, size_of::<PrfKeys>()).map_err(|error| match error {
+        let held = Arc::as_ptr(&self.held);
+        let guard = region::lock(held, size_of::<Held>()).map_err(|error| match error {
             region::Error::SystemCall(code) => io::Error::from_raw_os_error(code),
             // The library's own set, open to new ones.
             other => io::Error::other(other.to_string()),
@@ -155,6 +159,11 @@ impl Subjects {
         later.fold(subject, |subject, &(a, b)| {
             SipHasher24::new_with_keys(a, b).hash(&subject.to_bytes()).into()
         })
+    }
+
+    /// What seals tokens.
+    pub(crate) fn seal_keys(&self) -> &SealKeys {
+        &self.held.seals
     }
 
     /// Whether this key is `other` with steps added, or the same.
