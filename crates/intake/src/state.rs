@@ -10,13 +10,14 @@ use axum::routing::{get, post};
 use tamis_bus::Recorder;
 use tamis_pipeline::Filter;
 use tamis_pipeline::snapshots::Snapshots;
+use tamis_policy::Current;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{Access, Caller};
 use crate::answer::{self, Refusal};
 use crate::local::{self, Local};
-use crate::{body, suppressions};
+use crate::{body, consents, links, suppressions};
 
 /// Calls at once; one may hold a body of 4 MiB and what is made of it.
 const CALLS_MAX: usize = 32;
@@ -34,6 +35,9 @@ pub struct ApiState {
     pub(crate) local: Option<Arc<dyn Local>>,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) ack_timeout: Duration,
+    pub(crate) policy: Current,
+    /// What links begin with.
+    pub(crate) public_url: Arc<str>,
     access: Access,
     process_token: Option<Arc<str>>,
     calls: Arc<Semaphore>,
@@ -54,6 +58,8 @@ impl ApiState {
             local: None,
             snapshots: None,
             ack_timeout: ACK_TIMEOUT,
+            policy: Current::default(),
+            public_url: "".into(),
             access,
             process_token: None,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
@@ -71,6 +77,18 @@ impl ApiState {
     #[must_use]
     pub fn with_snapshots(self, snapshots: Option<Arc<Snapshots>>) -> Self {
         Self { snapshots, ..self }
+    }
+
+    /// Goes by `policy`, which may be replaced meanwhile.
+    #[must_use]
+    pub fn with_policy(self, policy: Current) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Links begin with `url` (`http.public_url`).
+    #[must_use]
+    pub fn with_public_url(self, url: &str) -> Self {
+        Self { public_url: url.into(), ..self }
     }
 
     /// Also takes `token` as an operator's key: that of commands on this machine.
@@ -128,6 +146,9 @@ pub fn api(state: ApiState) -> Router {
         .route("/v1/suppressions", post(suppressions::add))
         .route("/v1/suppressions/lift", post(suppressions::lift))
         .route("/v1/suppressions/lookup", post(suppressions::look_up))
+        .route("/v1/unsubscribe-links", post(links::mint))
+        .route("/v1/consents", post(consents::grant))
+        .route("/v1/consents/withdraw", post(consents::withdraw))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX));
     if state.local.is_some() {
         let local = Router::new()
