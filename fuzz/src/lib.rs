@@ -20,10 +20,14 @@ mod keys;
 mod lines;
 #[path = "../../crates/tamis/src/mask.rs"]
 mod mask;
+#[path = "../../crates/intake/src/problems.rs"]
+mod problems;
 #[path = "../../crates/subject/src/redacted.rs"]
 mod redacted;
 #[path = "../../crates/intake/src/rows.rs"]
 mod rows;
+#[path = "../../crates/intake/src/scopes.rs"]
+mod scopes;
 #[path = "../../crates/intake/src/shape.rs"]
 mod shape;
 

@@ -1,56 +1,48 @@
-//! What is answered when something is refused: `{"code","message","details"}` (contract, section 6).
+//! What is answered when something is refused: `{"code","message","details"}` (contract, section 6), with the members of RFC
+//! 9457 beside them.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::problems::Code;
+
 /// A call that is refused. No text of it holds a value that came in.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) code: &'static str,
+    pub(crate) code: Code,
     message: String,
     details: Value,
 }
 
 impl Refusal {
-    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: json!({}) }
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: json!({}) }
     }
 
     /// Not understood; `field` is a name of the contract, or empty for the whole body.
     pub(crate) fn field(field: &str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "BAD_FIELD", format!("{field}: {}", message.into()))
-            .with(json!({ "field": field }))
+        Self::new(Code::BadField, format!("{field}: {}", message.into())).with(json!({ "field": field }))
     }
 
     /// No key, or none that is known. It doesn't tell which.
     pub(crate) fn unknown_key() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "UNAUTHORIZED",
-            "a valid API key is needed: Authorization: Bearer",
-        )
+        Self::new(Code::Unauthorized, "a valid API key is needed: Authorization: Bearer")
     }
 
     /// A known key, but not for this.
     pub(crate) fn not_yours(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+        Self::new(Code::Forbidden, message)
     }
 
-    /// The log, or what follows it, can't be relied on now.
-    pub(crate) fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+    /// There is no such thing, or it is not told that there is.
+    pub(crate) fn nothing_here() -> Self {
+        Self::new(Code::NotFound, "there is nothing here")
     }
 
     /// A defect of ours.
     pub(crate) fn defect() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "INTERNAL",
-            "this is a defect of tamis; its log says more",
-        )
+        Self::new(Code::Internal, "this is a defect of tamis; its log says more")
     }
 
     pub(crate) fn with(self, details: Value) -> Self {
@@ -60,9 +52,14 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self { status, code, message, details } = self;
-        let body = json!({ "code": code, "message": message, "details": details });
-        let mut response = (status, Json(body)).into_response();
+        let Self { code, message, details } = self;
+        let status = code.status();
+        let body = json!({
+            "type": code.page(), "title": code.title(), "status": status.as_u16(),
+            "code": code.as_str(), "message": message, "details": details,
+        });
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (status, kind, body.to_string()).into_response();
         let headers = response.headers_mut();
         match status {
             StatusCode::UNAUTHORIZED => {
@@ -78,9 +75,9 @@ impl IntoResponse for Refusal {
 }
 
 pub(crate) async fn not_found() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing here")
+    Refusal::nothing_here()
 }
 
 pub(crate) async fn not_allowed() -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "not with this method")
+    Refusal::new(Code::MethodNotAllowed, "not with this method")
 }

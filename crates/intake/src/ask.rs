@@ -1,6 +1,5 @@
 //! What a call asks, checked: the rules of the contract, sections 6 and 9 (Scopes, Statuses).
 
-use axum::http::StatusCode;
 use serde::Deserialize;
 use tamis_campaign::{Channel, Reason, RecordReason, Tenant, UnixMs, is_identifier};
 use tamis_wire::record::{EVIDENCE_MOST, Scope, is_evidence};
@@ -8,6 +7,7 @@ use tamis_wire::record::{EVIDENCE_MOST, Scope, is_evidence};
 use crate::access::Caller;
 use crate::answer::Refusal;
 use crate::keys::Owner;
+use crate::problems::Code;
 use crate::rows::Rows;
 use crate::shape::{Many, PostalRow, Scalar};
 
@@ -83,7 +83,7 @@ impl Written {
                 return unknown_field(&error.to_string());
             }
             let text = format!("not JSON at line {}, column {}", error.line(), error.column());
-            Refusal::new(StatusCode::BAD_REQUEST, "NOT_JSON", text)
+            Refusal::new(Code::NotJson, text)
         })
     }
 

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use serde_json::json;
 
 use crate::answer::Refusal;
+use crate::problems::Code;
 
 /// The largest body of a call, bytes: 10,000 postal addresses of 400 bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
@@ -19,24 +20,17 @@ pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Re
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "NOT_JSON",
-            "send JSON, with content-type: application/json",
-        ));
+        return Err(Refusal::new(Code::NotJson, "send JSON, with content-type: application/json"));
     }
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "BODY_TOO_LARGE",
-            format!("a body may have {bytes_max} bytes at most"),
-        )
-        .with(json!({ "limit_bytes": bytes_max }))),
-        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "BODY_UNREADABLE", "the body broke off")),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Refusal::new(Code::BodyTooLarge, format!("a body may have {bytes_max} bytes at most"))
+                .with(json!({ "limit_bytes": bytes_max })))
+        }
+        Ok(Err(_)) => Err(Refusal::new(Code::BodyUnreadable, "the body broke off")),
         Err(_) => Err(Refusal::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "BODY_TOO_SLOW",
+            Code::BodyTooSlow,
             format!("a body must come in within {} s", BODY_TIMEOUT.as_secs()),
         )),
     }

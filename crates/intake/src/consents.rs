@@ -6,7 +6,7 @@
 
 use axum::Json;
 use axum::extract::{Request, State as Shared};
-use axum::http::StatusCode;
+use axum::response::Response;
 use serde_json::{Value, json};
 use tamis_bus::KeyedRecord;
 use tamis_campaign::{Identity, RecordReason, Tenant, UnixMs};
@@ -17,9 +17,14 @@ use tamis_wire::record::{self, Record, Scope, State};
 use crate::access::Caller;
 use crate::answer::Refusal;
 use crate::ask::ConsentAsk;
+use crate::audit::{self, Change, Of};
 use crate::body;
+use crate::once::Once;
+use crate::openapi::schemas;
+use crate::problems::Code;
 use crate::rows::Row;
-use crate::state::ApiState;
+use crate::scopes::KeyScope;
+use crate::state::{ApiState, Place};
 use crate::suppressions::{Rejected, position};
 
 /// What is said of a consent.
@@ -29,41 +34,62 @@ enum Said {
     Withdrawn,
 }
 
-pub(crate) async fn grant(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+/// Record consents, each with the evidence that it rests on.
+#[utoipa::path(post, path = "/v1/consents", tag = "consents", operation_id = "grantConsents",
+    request_body = schemas::Consents,
+    responses((status = 200, description = "The accepted consents are recorded, durably.", body = schemas::Recorded)))]
+pub(crate) async fn grant(Shared(state): Shared<ApiState>, request: Request) -> Result<Response, Refusal> {
     write(state, request, Said::Granted).await
 }
 
-pub(crate) async fn withdraw(
-    Shared(state): Shared<ApiState>,
-    request: Request,
-) -> Result<Json<Value>, Refusal> {
+/// Withdraw consents: each is lifted, and marketing on that channel stops.
+#[utoipa::path(post, path = "/v1/consents/withdraw", tag = "consents", operation_id = "withdrawConsents",
+    request_body = schemas::Withdrawals,
+    responses((status = 200, description = "The accepted withdrawals are recorded, durably.", body = schemas::Recorded)))]
+pub(crate) async fn withdraw(Shared(state): Shared<ApiState>, request: Request) -> Result<Response, Refusal> {
     write(state, request, Said::Withdrawn).await
 }
 
-async fn write(state: ApiState, request: Request, said: Said) -> Result<Json<Value>, Refusal> {
-    let (caller, place) = state.enter(request.headers())?;
+/// Takes a call in, and carries it out unless it was before.
+async fn write(state: ApiState, request: Request, said: Said) -> Result<Response, Refusal> {
+    let (caller, place) = state.enter(&request, KeyScope::Consents)?;
+    let once = Once::of(&request, &caller)?;
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
+    state.once(once, &body, record_all(&state, &body, said, caller, place)).await
+}
+
+async fn record_all(
+    state: &ApiState,
+    body: &[u8],
+    said: Said,
+    caller: Caller,
+    place: Place,
+) -> Result<Json<Value>, Refusal> {
     let now_ms = crate::now_ms();
     let ask = match said {
-        Said::Granted => ConsentAsk::granted(&body, &caller, now_ms)?,
-        Said::Withdrawn => ConsentAsk::withdrawn(&body, &caller)?,
+        Said::Granted => ConsentAsk::granted(body, &caller, now_ms)?,
+        Said::Withdrawn => ConsentAsk::withdrawn(body, &caller)?,
     };
     state.loaded()?;
-    let (shared, working, source) = (state.clone(), place.clone(), caller.source);
-    let id = caller.id.clone();
+    let evidence = ask.evidence.clone();
+    let (shared, working, by) = (state.clone(), place.clone(), caller.clone());
     let made = tokio::task::spawn_blocking(move || {
         let _place = working;
-        records(&shared, &ask, said, &caller, now_ms)
+        records(&shared, &ask, said, &by, now_ms)
     });
     let (records, accepted, rejected) = made.await.map_err(|_| Refusal::defect())??;
     if accepted == 0 {
-        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "ALL_REJECTED", "every row is rejected")
+        return Err(Refusal::new(Code::AllRejected, "every row is rejected")
             .with(json!({ "accepted": 0, "rejected": rejected })));
     }
-    let reached = state.record(records, &id, place).await?;
-    let reason = if said == Said::Granted { RecordReason::Consent } else { RecordReason::ConsentWithdrawn };
-    state.metrics.suppression_records(reason, source, accepted as u64);
-    tracing::info!(key = id, ?said, accepted, rejected = rejected.len(), "consents recorded");
+    let reached = state.record(records, &caller.id, place).await?;
+    let (reason, change) = match said {
+        Said::Granted => (RecordReason::Consent, Change::GrantConsent),
+        Said::Withdrawn => (RecordReason::ConsentWithdrawn, Change::WithdrawConsent),
+    };
+    state.metrics.suppression_records(reason, caller.source, accepted as u64);
+    let of = Of { count: accepted, rejected: rejected.len(), evidence: &evidence, reached: Some(&reached) };
+    audit::changed(&caller, change, &of);
     let position = position(&reached, state.filter.read().position());
     Ok(Json(json!({ "accepted": accepted, "rejected": rejected, "position": position })))
 }
@@ -135,7 +161,7 @@ fn withdrawals(
             .map(|row| row.subject.map_or(Ok(None), |(first, _)| one(view, first, &key)))
             .collect::<Result<Vec<_>, tamis_suppression::Unreadable>>()
     });
-    found.map_err(|error| Refusal::unavailable("NOT_READY", format!("not known now: {error}")))
+    found.map_err(|error| Refusal::new(Code::NotReady, format!("not known now: {error}")))
 }
 
 /// Makes records of one call.

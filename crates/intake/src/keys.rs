@@ -6,11 +6,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tamis_campaign::{Tenant, UnixMs, is_identifier};
+
+use crate::scopes::KeyScope;
 
 /// Permission bits of group and others; none may be set.
 const OTHERS: u32 = 0o077;
@@ -57,6 +60,12 @@ pub struct Entry {
     pub owner: Owner,
     /// When it was made, Unix ms.
     pub created_ms: UnixMs,
+    /// From when on it is refused, Unix ms; 0 is never.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub expires_ms: UnixMs,
+    /// What it may do, if less than all that its owner's kind may. Files of earlier versions have no such line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<KeyScope>>,
     /// BLAKE3 of the key, in hex.
     digest: String,
 }
@@ -64,13 +73,49 @@ pub struct Entry {
 impl Entry {
     /// Whether it can be a key. A name outside its alphabet would go into records that no reader takes.
     fn is_good(&self) -> bool {
-        self.digest().is_some() && self.owner.is_good() && is_identifier(self.id.as_bytes(), ID_MOST)
+        self.digest().is_some()
+            && self.owner.is_good()
+            && is_identifier(self.id.as_bytes(), ID_MOST)
+            && self.expires_ms >= 0
+            && self.scopes.as_ref().is_none_or(|scopes| are_of(scopes, &self.owner))
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn scopes(&self) -> &[KeyScope] {
+        self.scopes.as_deref().unwrap_or(KeyScope::of(&self.owner))
+    }
+
+    /// Whether it is refused at `now_ms` because its time is over.
+    #[must_use]
+    pub fn has_expired(&self, now_ms: UnixMs) -> bool {
+        self.expires_ms != 0 && self.expires_ms <= now_ms
     }
 
     /// The digest's bytes; `None` when it is not one.
     pub(crate) fn digest(&self) -> Option<blake3::Hash> {
         blake3::Hash::from_hex(&self.digest).ok()
     }
+}
+
+/// Whether these are scopes that the kind of `owner` may have. None at all would be a key for nothing.
+fn are_of(scopes: &[KeyScope], owner: &Owner) -> bool {
+    !scopes.is_empty() && scopes.iter().all(|scope| KeyScope::of(owner).contains(scope))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_never(ms: &UnixMs) -> bool {
+    *ms == 0
+}
+
+/// A key that was just made.
+pub struct Made {
+    /// Its name.
+    pub id: String,
+    /// The key itself, which nobody can tell again.
+    pub key: String,
+    /// From when on it is refused, Unix ms; 0 is never.
+    pub expires_ms: UnixMs,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -100,6 +145,12 @@ pub enum Error {
     /// A name outside its alphabet.
     #[error("a tenant's or gateway's name has 1 to {GATEWAY_MOST} characters of [A-Za-z0-9._:-]")]
     BadOwner,
+    /// Scopes that a key of this kind can't have, or none.
+    #[error("a key of this kind has one or more of these scopes: {}", .0.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", "))]
+    BadScope(&'static [KeyScope]),
+    /// A key whose time is over has no successor.
+    #[error("this key has expired: make a new one")]
+    Expired,
     /// No key has that id.
     #[error("no key has this id")]
     NoSuchKey,
@@ -118,25 +169,82 @@ pub enum Error {
     },
 }
 
-/// Makes a key for `owner`, and the file (mode 0600) and its folder if there is none. Answers its id and the key itself,
-/// which nobody can tell again. A running service takes it within five seconds.
+/// Makes a key for `owner` that may do all that its kind may, until it is revoked. Answers its id and the key itself, which nobody can
+/// tell again.
 ///
 /// # Errors
-/// [`Error::BadOwner`], or when the file can't be read or written.
+/// As [`create_with`].
 pub fn create(path: &Path, owner: Owner) -> Result<(String, String), Error> {
+    create_with(path, owner, None, None).map(|made| (made.id, made.key))
+}
+
+/// Makes a key for `owner`, and the file (mode 0600) and its folder if there is none. It may do what `scopes` says, or all
+/// that its owner's kind may, for `lifetime` or until it is revoked. A running service takes it within five seconds.
+///
+/// # Errors
+/// [`Error::BadOwner`], [`Error::BadScope`], or when the file can't be read or written.
+pub fn create_with(
+    path: &Path,
+    owner: Owner,
+    scopes: Option<Vec<KeyScope>>,
+    lifetime: Option<Duration>,
+) -> Result<Made, Error> {
     if !owner.is_good() {
         return Err(Error::BadOwner);
     }
+    let scopes = scopes.map(|mut scopes| {
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes
+    });
+    if scopes.as_ref().is_some_and(|scopes| !are_of(scopes, &owner)) {
+        return Err(Error::BadScope(KeyScope::of(&owner)));
+    }
+    let (entry, made) = make(owner, scopes, lifetime.map_or(0, |lifetime| later(crate::now_ms(), lifetime)))?;
+    change(path, |keys| {
+        keys.push(entry);
+        Ok(made)
+    })
+}
+
+/// Makes a key for the same owner and scopes as the key `id`, which is refused once `overlap` is over, if its time is not over
+/// before. The new one lives as long as the old one was meant to.
+///
+/// # Errors
+/// [`Error::NoSuchKey`], [`Error::Expired`], or when the file can't be read or written.
+pub fn rotate(path: &Path, id: &str, overlap: Duration) -> Result<Made, Error> {
+    let now_ms = crate::now_ms();
+    change(path, |keys| {
+        let old = keys.iter_mut().find(|entry| entry.id == id).ok_or(Error::NoSuchKey)?;
+        if old.has_expired(now_ms) {
+            return Err(Error::Expired);
+        }
+        let expires_ms = match old.expires_ms {
+            0 => 0,
+            expires_ms => now_ms.saturating_add(expires_ms.saturating_sub(old.created_ms).max(0)),
+        };
+        let (entry, made) = make(old.owner.clone(), old.scopes.clone(), expires_ms)?;
+        let over_ms = later(now_ms, overlap);
+        old.expires_ms = if old.expires_ms == 0 { over_ms } else { old.expires_ms.min(over_ms) };
+        keys.push(entry);
+        Ok(made)
+    })
+}
+
+/// A new key, as the file has it and as it is shown.
+fn make(owner: Owner, scopes: Option<Vec<KeyScope>>, expires_ms: UnixMs) -> Result<(Entry, Made), Error> {
     let (mut id, mut secret) = ([0; 6], [0; 32]);
     getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret)).map_err(Error::Random)?;
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let key = format!("tamis_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
     let digest = digest_of(&key).to_hex().to_string();
-    change(path, |keys| {
-        keys.push(Entry { id: id.clone(), owner, created_ms: crate::now_ms(), digest });
-        Ok(())
-    })?;
-    Ok((id, key))
+    let entry = Entry { id: id.clone(), owner, created_ms: crate::now_ms(), expires_ms, scopes, digest };
+    Ok((entry, Made { id, key, expires_ms }))
+}
+
+/// The moment `after` from `now_ms`; at the end of what can be said, never 0, which is no end.
+fn later(now_ms: UnixMs, after: Duration) -> UnixMs {
+    now_ms.saturating_add(UnixMs::try_from(after.as_millis()).unwrap_or(UnixMs::MAX)).max(1)
 }
 
 /// The keys there are, oldest first; none when there is no file.
@@ -190,7 +298,7 @@ pub(crate) fn digest_of(key: &str) -> blake3::Hash {
 }
 
 /// Changes the file in one step that no reader sees half of. Two who change it at once wait for each other.
-fn change(path: &Path, change: impl FnOnce(&mut Vec<Entry>) -> Result<(), Error>) -> Result<(), Error> {
+fn change<T>(path: &Path, change: impl FnOnce(&mut Vec<Entry>) -> Result<T, Error>) -> Result<T, Error> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(io_error("make the folder of", path))?;
     let beside = |ending: &str| {
@@ -202,7 +310,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<Entry>) -> Result<(), Error>
     let lock = lock.map_err(io_error("lock", path))?;
     lock.lock().map_err(io_error("lock", path))?;
     let mut key = list(path)?;
-    change(&mut key)?;
+    let done = change(&mut key)?;
     let text = toml::to_string(&Written { key }).map_err(|_| Error::Malformed(path.to_owned()))?;
     let text = format!("{HEADER}\n{text}");
     // What could not be read again is not written.
@@ -222,7 +330,8 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<Entry>) -> Result<(), Error>
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&new, path))
         .and_then(|()| File::open(folder)?.sync_all())
-        .map_err(io_error("write", path))
+        .map_err(io_error("write", path))?;
+    Ok(done)
 }
 
 fn io_error<'a>(verb: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {

@@ -7,24 +7,34 @@ mod access;
 mod admin;
 mod answer;
 mod ask;
+mod audit;
 mod body;
 mod consents;
 pub mod keys;
 mod links;
 mod local;
+mod once;
+mod openapi;
 mod patient;
+mod problem_pages;
+mod problems;
+mod rates;
 mod recording;
 mod rows;
+mod scopes;
 mod serve;
 mod shape;
 mod state;
 mod suppressions;
+mod tls;
 
 pub use access::Access;
 pub use admin::admin;
 pub use local::{Local, LocalAsk, LocalRecord};
-pub use serve::{listen, serve};
+pub use scopes::KeyScope;
+pub use serve::{listen, serve, serve_tls};
 pub use state::{ApiState, api};
+pub use tls::{Error as TlsError, Tls, TlsFiles};
 
 #[cfg(test)]
 mod tests;

@@ -10,14 +10,19 @@ use tamis_subject::token::{Minter, NamesTooLong, Token};
 use crate::answer::Refusal;
 use crate::ask::LinksAsk;
 use crate::body;
+use crate::openapi::schemas;
+use crate::scopes::KeyScope;
 use crate::state::ApiState;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
-/// `{tenant, channel, list?, addresses}` → `{links:[{index, token, url, headers} or {index, code}]}`, in order.
+/// Make unsubscribe links, one for each address, in order. Nothing is recorded.
+#[utoipa::path(post, path = "/v1/unsubscribe-links", tag = "links", operation_id = "mintUnsubscribeLinks",
+    request_body = schemas::LinkAsk,
+    responses((status = 200, description = "A link, or a code, for each address.", body = schemas::Links)))]
 pub(crate) async fn mint(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
-    let (caller, place) = state.enter(request.headers())?;
+    let (caller, place) = state.enter(&request, KeyScope::Links)?;
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
     let ask = LinksAsk::read(&body, &caller)?;
     state.loaded()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -17,8 +17,10 @@ use tamis_pipeline::rotate::Rotated;
 
 use crate::access::Caller;
 use crate::answer::Refusal;
+use crate::audit::{self, Change, Of};
 use crate::body;
 use crate::keys::Owner;
+use crate::problems::Code;
 use crate::state::ApiState;
 
 /// The largest body, bytes: a job of the largest message that topics take by default, in base64, and room for more.
@@ -113,7 +115,7 @@ pub(crate) async fn submit_jobs(
     State(state): State<ApiState>,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    let (caller, _place) = state.enter_local(request.headers())?;
+    let (caller, _place) = state.enter_local(&request)?;
     let local = operators(&state, &caller)?;
     let body = body::read(request, BODY_BYTES_MAX).await?;
     let Jobs { jobs } = parse(&body, "jobs")?;
@@ -132,7 +134,7 @@ pub(crate) async fn deliveries(
     State(state): State<ApiState>,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    let (caller, _place) = state.enter_local(request.headers())?;
+    let (caller, _place) = state.enter_local(&request)?;
     let local = operators(&state, &caller)?;
     let ask = asked(request.uri())?;
     let records = blocking(move || local.poll(&ask)).await?;
@@ -151,7 +153,7 @@ pub(crate) async fn deliveries(
 
 /// `{"channel","group"}` → `{}`.
 pub(crate) async fn commit(State(state): State<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
-    let (caller, _place) = state.enter_local(request.headers())?;
+    let (caller, _place) = state.enter_local(&request)?;
     let local = operators(&state, &caller)?;
     let body = body::read(request, BODY_BYTES_MAX).await?;
     let Commit { channel: name, group } = parse(&body, "body")?;
@@ -165,7 +167,7 @@ pub(crate) async fn snapshot(
     State(state): State<ApiState>,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    let (caller, _place) = state.enter_local(request.headers())?;
+    let (caller, _place) = state.enter_local(&request)?;
     operators(&state, &caller)?;
     let snapshots = state.snapshots.clone();
     let written =
@@ -177,19 +179,21 @@ pub(crate) async fn snapshot(
             "subjects": about.subjects,
             "records": about.records,
         }))),
-        Ok(None) => Err(Refusal::unavailable("NOT_READY", "the opt-outs on record are being read")),
-        Err(error) => Err(Refusal::unavailable("NOT_WRITTEN", format!("no snapshot: {error}"))),
+        Ok(None) => Err(Refusal::new(Code::NotReady, "the opt-outs on record are being read")),
+        Err(error) => Err(Refusal::new(Code::NotWritten, format!("no snapshot: {error}"))),
     }
 }
 
 /// `{}` → `{"scheme","copied","removed","blocked_again"}`, when it is done.
 pub(crate) async fn rotate(State(state): State<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
-    let (caller, _place) = state.enter_local(request.headers())?;
+    let (caller, _place) = state.enter_local(&request)?;
     let local = operators(&state, &caller)?;
     state.loaded()?;
     let filter = state.filter.clone();
     let Rotated { scheme, copied, removed, blocked_again } = blocking(move || local.rotate(&filter)).await?;
     tracing::info!(key = caller.id, scheme, copied, removed, blocked_again, "identity key rotated");
+    let count = usize::try_from(copied).unwrap_or(usize::MAX);
+    audit::changed(&caller, Change::RotateKey, &Of { count, ..Of::default() });
     Ok(Json(json!({
         "scheme": scheme, "copied": copied, "removed": removed, "blocked_again": blocked_again,
     })))
@@ -211,10 +215,10 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| {
         tracing::warn!(%error, "the embedded log refuses a command");
         if matches!(error.blame(), Blame::Configuration) {
-            return Refusal::new(StatusCode::BAD_REQUEST, "REFUSED", error.to_string());
+            return Refusal::new(Code::Refused, error.to_string());
         }
         // Its text names operations and topics, never a record's key or value.
-        Refusal::unavailable("NOT_DURABLE", format!("not durable now: {error}"))
+        Refusal::new(Code::NotDurable, format!("not durable now: {error}"))
     })
 }
 

@@ -4,6 +4,7 @@ use tamis_bus::{KeyedRecord, Positions};
 use tokio::sync::oneshot;
 
 use crate::answer::Refusal;
+use crate::problems::Code;
 use crate::state::{ApiState, Place};
 
 /// Why records are not confirmed; nothing may be assumed to be recorded then.
@@ -36,13 +37,13 @@ impl ApiState {
             Ok(Ok(Err(error))) => {
                 tracing::warn!(%error, key, "opt-outs not recorded");
                 self.metrics.error("intake", "record");
-                Err(Refusal::unavailable("NOT_DURABLE", NOT_DURABLE))
+                Err(Refusal::new(Code::NotDurable, NOT_DURABLE))
             }
             // Too late, or the log dropped the question.
             Ok(Err(_)) | Err(_) => {
                 tracing::warn!(key, "opt-outs not confirmed in time");
                 self.metrics.error("intake", "record_timeout");
-                Err(Refusal::unavailable("NOT_DURABLE", NOT_DURABLE))
+                Err(Refusal::new(Code::NotDurable, NOT_DURABLE))
             }
         }
     }

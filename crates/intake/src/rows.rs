@@ -4,6 +4,7 @@ use tamis_campaign::{Identity, Tenant};
 use tamis_subject::{Invalid, Postal, Subject, Subjects};
 
 use crate::answer::Refusal;
+use crate::problems::Code;
 use crate::shape::{Many, POSTAL_FIELDS, PostalRow, Scalar};
 
 /// Most rows in a call, in all arrays together (contract, section 6).
@@ -46,8 +47,7 @@ impl Rows {
         }
         if count > ROWS_MAX {
             return Err(Refusal::new(
-                axum::http::StatusCode::PAYLOAD_TOO_LARGE,
-                "TOO_MANY_ROWS",
+                Code::TooManyRows,
                 format!("a call may have {ROWS_MAX} rows at most, in all arrays together"),
             )
             .with(serde_json::json!({ "limit_rows": ROWS_MAX })));

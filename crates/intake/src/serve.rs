@@ -12,13 +12,17 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tamis_telemetry::Metrics;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 
 use crate::patient::Patient;
+use crate::rates::Peer;
+use crate::tls::Tls;
 
 /// How long calls under way may take once it is time to stop: a third of what a drain has (contract, section 9).
 const GRACE: Duration = Duration::from_secs(5);
@@ -43,14 +47,23 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// Headers of a call.
     pub(crate) headers: usize,
+    /// How long a caller may take to agree on TLS, where the door speaks it.
+    pub(crate) handshake_timeout: Duration,
     /// How long a caller may take nothing of its answer.
     pub(crate) unread_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let (head_timeout, unread_timeout) = (Duration::from_secs(10), Duration::from_secs(10));
-        Self { connections: 256, head_timeout, head_bytes: 16 << 10, headers: 64, unread_timeout }
+        let patience = Duration::from_secs(10);
+        Self {
+            connections: 256,
+            head_timeout: patience,
+            head_bytes: 16 << 10,
+            headers: 64,
+            handshake_timeout: patience,
+            unread_timeout: patience,
+        }
     }
 }
 
@@ -78,15 +91,30 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     metrics: Metrics,
 ) -> std::io::Result<()> {
-    serve_within(listener, router, shutdown, metrics, Limits::default()).await
+    serve_tls(listener, router, shutdown, metrics, None).await
 }
 
-/// As [`serve`], with other limits.
+/// As [`serve`]; with `tls` the door speaks nothing else.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_tls(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    metrics: Metrics,
+    tls: Option<Tls>,
+) -> std::io::Result<()> {
+    serve_within(listener, router, shutdown, metrics, tls, Limits::default()).await
+}
+
+/// As [`serve_tls`], with other limits.
 pub(crate) async fn serve_within(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
     metrics: Metrics,
+    tls: Option<Tls>,
     limits: Limits,
 ) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -101,14 +129,18 @@ pub(crate) async fn serve_within(
             () = &mut shutdown => break,
             accepted = accepted => accepted,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (router, told) = (router.clone(), told.clone());
+        let (router, told, metrics, tls) = (router.clone(), told.clone(), metrics.clone(), tls.clone());
         let stream = Patient::new(stream, limits.unread_timeout, metrics.clone());
+        let peer = Peer(peer.ip());
         tokio::spawn(async move {
-            connection(stream, router, told, limits).await;
+            match tls {
+                None => connection(stream, peer, router, told, limits).await,
+                Some(tls) => secure(stream, peer, router, told, limits, &tls, &metrics).await,
+            }
             drop(place);
         });
     }
@@ -121,14 +153,47 @@ pub(crate) async fn serve_within(
     Ok(())
 }
 
+/// Agrees on TLS in a bounded time, then as [`connection`].
+async fn secure(
+    stream: Patient,
+    peer: Peer,
+    router: Router,
+    mut told: watch::Receiver<bool>,
+    limits: Limits,
+    tls: &Tls,
+    metrics: &Metrics,
+) {
+    let agreed = tokio::select! {
+        agreed = tokio::time::timeout(limits.handshake_timeout, tls.acceptor().accept(stream)) => agreed,
+        _ = told.wait_for(|stopping| *stopping) => return,
+    };
+    match agreed {
+        Ok(Ok(stream)) => connection(stream, peer, router, told, limits).await,
+        // Whoever speaks plain HTTP, has no certificate or a wrong one, is told by TLS itself; more would help nobody else.
+        Ok(Err(_)) => metrics.error("tls", "handshake"),
+        Err(_) => metrics.error("tls", "handshake_timeout"),
+    }
+}
+
 /// Answers the calls of one connection, until its end or until it is time to stop.
-async fn connection(stream: Patient, router: Router, mut told: watch::Receiver<bool>, limits: Limits) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    mut told: watch::Receiver<bool>,
+    limits: Limits,
+) {
+    let router = TowerToHyperService::new(router);
+    let answers = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), answers);
     let mut serving = pin!(serving);
     // What a connection ends with is its caller's affair: a head that is no HTTP was answered with a 400, one that is too
     // long with a 431, and it is told nowhere, since it may be anything.

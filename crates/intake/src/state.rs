@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware;
+use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Json, Router};
+use parking_lot::Mutex;
+use serde_json::Value;
 use tamis_bus::Recorder;
 use tamis_pipeline::Filter;
 use tamis_pipeline::snapshots::Snapshots;
@@ -14,10 +17,15 @@ use tamis_policy::Current;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::access::{Access, Caller};
+use crate::access::{Access, Caller, Stranger};
 use crate::answer::{self, Refusal};
+use crate::keys::Owner;
 use crate::local::{self, Local};
-use crate::{body, consents, links, suppressions};
+use crate::once::{Once, Remembered};
+use crate::problems::Code;
+use crate::rates::{self, Peer, Rates, Slot};
+use crate::scopes::KeyScope;
+use crate::{body, consents, links, openapi, problem_pages, suppressions};
 
 /// Calls at once; one may hold a body of 4 MiB and what is made of it.
 const CALLS_MAX: usize = 32;
@@ -40,6 +48,8 @@ pub struct ApiState {
     pub(crate) public_url: Arc<str>,
     access: Access,
     process_token: Option<Arc<str>>,
+    rates: Arc<Rates>,
+    remembered: Arc<Mutex<Remembered>>,
     calls: Arc<Semaphore>,
     local_calls: Arc<Semaphore>,
 }
@@ -62,6 +72,8 @@ impl ApiState {
             public_url: "".into(),
             access,
             process_token: None,
+            rates: Arc::new(Rates::new(0)),
+            remembered: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             local_calls: Arc::new(Semaphore::new(LOCAL_CALLS_MAX)),
         }
@@ -97,46 +109,106 @@ impl ApiState {
         Self { process_token: Some(token.into()), ..self }
     }
 
+    /// Lets each key make so many calls a second; 0 is no limit. The process token, and callers where no key is asked for, have
+    /// none.
+    #[must_use]
+    pub fn with_rate_per_key(self, per_second: u32) -> Self {
+        Self { rates: Arc::new(Rates::new(per_second)), ..self }
+    }
+
+    /// The same behind a door of its own on this machine, which takes the process token and no key.
+    #[must_use]
+    pub fn for_this_machine(self) -> Self {
+        Self { access: Access::closed(), ..self }
+    }
+
     /// Waits `timeout` for the log instead of ten seconds.
     #[must_use]
     pub fn with_ack_timeout(self, timeout: Duration) -> Self {
         Self { ack_timeout: timeout, ..self }
     }
 
-    /// Who calls, and a place among the calls at once. The key is looked at before anything else is.
-    pub(crate) fn enter(&self, headers: &HeaderMap) -> Result<(Caller, Place), Refusal> {
-        Ok((self.caller(headers)?, place(&self.calls)?))
+    /// Who calls, if the key may do that and not too often, and a place among the calls at once. The key is looked at before
+    /// anything else is. Every handler that asks for a key begins with this.
+    pub(crate) fn enter(&self, request: &Request, scope: KeyScope) -> Result<(Caller, Place), Refusal> {
+        Ok((self.caller(request, scope)?, place(&self.calls)?))
     }
 
     /// As [`ApiState::enter`], for `/v1/local`.
-    pub(crate) fn enter_local(&self, headers: &HeaderMap) -> Result<(Caller, Place), Refusal> {
-        Ok((self.caller(headers)?, place(&self.local_calls)?))
+    pub(crate) fn enter_local(&self, request: &Request) -> Result<(Caller, Place), Refusal> {
+        Ok((self.caller(request, KeyScope::Operate)?, place(&self.local_calls)?))
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        self.access.caller(headers, self.process_token.as_deref())
+    /// Carries out what a call asks, unless it was under its `Idempotency-Key`: then it is answered as it was. `once` was taken from the
+    /// call's head, `body` is the whole of it.
+    pub(crate) async fn once(
+        &self,
+        once: Once,
+        body: &[u8],
+        work: impl Future<Output = Result<Json<Value>, Refusal>>,
+    ) -> Result<Response, Refusal> {
+        once.run(&self.remembered, body, work).await
+    }
+
+    fn caller(&self, request: &Request, scope: KeyScope) -> Result<Caller, Refusal> {
+        let slot = request.extensions().get::<Slot>();
+        let caller = match self.access.caller(request.headers(), self.process_token.as_deref()) {
+            Ok(caller) => caller,
+            Err(stranger) => return Err(self.stranger(request, stranger, slot)),
+        };
+        if caller.is_keyed && !self.rates.key(&caller.id, slot) {
+            self.metrics.error("access", "rate_limited");
+            return Err(Refusal::new(
+                Code::RateLimited,
+                "this key calls too often: wait as long as Retry-After says",
+            ));
+        }
+        if caller.may(scope) {
+            return Ok(caller);
+        }
+        self.metrics.error("access", "no_scope");
+        let text = match (&caller.owner, KeyScope::of(&caller.owner).contains(&scope)) {
+            (Owner::Gateway(_), false) => "a gateway's key is not for this".to_owned(),
+            (_, false) => "this needs an operator's key".to_owned(),
+            (_, true) => format!("this key has not the scope {}", scope.as_str()),
+        };
+        Err(Refusal::not_yours(text))
+    }
+
+    /// The same answer whatever is wrong with the key; which it is, is counted.
+    fn stranger(&self, request: &Request, stranger: Stranger, slot: Option<&Slot>) -> Refusal {
+        self.metrics.error("access", stranger.as_str());
+        if self.rates.stranger(request.extensions().get::<Peer>().copied(), slot) {
+            return Refusal::unknown_key();
+        }
+        self.metrics.error("access", "guessing");
+        Refusal::new(
+            Code::RateLimited,
+            "too many calls without a valid key: wait as long as Retry-After says",
+        )
     }
 
     /// Nothing is recorded or looked up before the filter has read its log: only then is it known that the key is the
     /// log's, and what is in force. Nor with a key from before a rotation.
     pub(crate) fn loaded(&self) -> Result<(), Refusal> {
         if self.filter.is_outdated() {
-            return Err(Refusal::unavailable(
-                "NOT_READY",
+            return Err(Refusal::new(
+                Code::NotReady,
                 "not durable now: the new identity key is not here yet",
             ));
         }
         if self.filter.is_loaded() {
             return Ok(());
         }
-        Err(Refusal::unavailable("NOT_READY", "not durable now: the opt-outs on record are being read"))
+        Err(Refusal::new(Code::NotReady, "not durable now: the opt-outs on record are being read"))
     }
 }
 
 fn place(calls: &Arc<Semaphore>) -> Result<Place, Refusal> {
-    let permit = calls.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CALLS", "too many calls at once: try again")
-    })?;
+    let permit = calls
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Refusal::new(Code::TooManyCalls, "too many calls at once: try again"))?;
     Ok(Arc::new(permit))
 }
 
@@ -149,6 +221,9 @@ pub fn api(state: ApiState) -> Router {
         .route("/v1/unsubscribe-links", post(links::mint))
         .route("/v1/consents", post(consents::grant))
         .route("/v1/consents/withdraw", post(consents::withdraw))
+        .route("/openapi.json", get(openapi::document))
+        .route("/problems", get(problem_pages::all))
+        .route("/problems/{code}", get(problem_pages::one))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX));
     if state.local.is_some() {
         let local = Router::new()
@@ -160,5 +235,9 @@ pub fn api(state: ApiState) -> Router {
             .layer(DefaultBodyLimit::max(local::BODY_BYTES_MAX));
         router = router.merge(local);
     }
-    router.fallback(answer::not_found).method_not_allowed_fallback(answer::not_allowed).with_state(state)
+    router
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::not_allowed)
+        .layer(middleware::from_fn(rates::tell))
+        .with_state(state)
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Request, State as Shared};
-use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tamis_bus::{KeyedRecord, Positions};
@@ -15,9 +15,14 @@ use tamis_wire::record::{self, Record, State};
 use crate::access::Caller;
 use crate::answer::Refusal;
 use crate::ask::{Ask, Door, LookUp};
+use crate::audit::{self, Change, Of};
 use crate::body;
+use crate::once::Once;
+use crate::openapi::schemas;
+use crate::problems::Code;
 use crate::rows::Row;
-use crate::state::ApiState;
+use crate::scopes::KeyScope;
+use crate::state::{ApiState, Place};
 
 /// A row that was not taken.
 #[derive(Serialize)]
@@ -27,42 +32,69 @@ pub(crate) struct Rejected {
     pub(crate) code: &'static str,
 }
 
-pub(crate) async fn add(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+/// Record opt-outs; confirmed when every accepted one is durable.
+#[utoipa::path(post, path = "/v1/suppressions", tag = "suppressions", operation_id = "addSuppressions",
+    request_body = schemas::OptOuts,
+    responses((status = 200, description = "The accepted rows are recorded, durably.", body = schemas::Recorded)))]
+pub(crate) async fn add(Shared(state): Shared<ApiState>, request: Request) -> Result<Response, Refusal> {
     write(state, request, Door::Add).await
 }
 
-pub(crate) async fn lift(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+/// Lift exactly the records named.
+#[utoipa::path(post, path = "/v1/suppressions/lift", tag = "suppressions", operation_id = "liftSuppressions",
+    request_body = schemas::Lifts,
+    responses((status = 200, description = "The accepted rows are lifted, durably.", body = schemas::Recorded)))]
+pub(crate) async fn lift(Shared(state): Shared<ApiState>, request: Request) -> Result<Response, Refusal> {
     write(state, request, Door::Lift).await
 }
 
-/// Writes the rows' records and confirms them only when all are durable (G1).
-async fn write(state: ApiState, request: Request, door: Door) -> Result<Json<Value>, Refusal> {
-    let (caller, place) = state.enter(request.headers())?;
+/// Takes a call in, and carries it out unless it was before.
+async fn write(state: ApiState, request: Request, door: Door) -> Result<Response, Refusal> {
+    let scope = match door {
+        Door::Add => KeyScope::WriteSuppressions,
+        Door::Lift => KeyScope::LiftSuppressions,
+    };
+    let (caller, place) = state.enter(&request, scope)?;
+    let once = Once::of(&request, &caller)?;
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
-    let ask = Ask::read(&body, door, &caller)?;
+    state.once(once, &body, record(&state, &body, door, caller, place)).await
+}
+
+/// Writes the rows' records and confirms them only when all are durable (G1).
+async fn record(
+    state: &ApiState,
+    body: &[u8],
+    door: Door,
+    caller: Caller,
+    place: Place,
+) -> Result<Json<Value>, Refusal> {
+    let ask = Ask::read(body, door, &caller)?;
     state.loaded()?;
-    let reason = ask.reason;
-    let source = caller.source;
-    let shared = state.clone();
-    let id = caller.id.clone();
+    let (reason, evidence) = (ask.reason, ask.evidence.clone());
+    let (shared, by) = (state.clone(), caller.clone());
     // Making subjects takes a while for many rows. The place is given back when this call has its answer and the work is done,
     // whichever is later.
     let working = place.clone();
     let made = tokio::task::spawn_blocking(move || {
         let _place = working;
-        records(&shared, &ask, door, &caller)
+        records(&shared, &ask, door, &by)
     });
     let (records, rejected) = made.await.map_err(|_| Refusal::defect())?;
     let accepted = records.len();
     if accepted == 0 {
-        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "ALL_REJECTED", "every row is rejected")
+        return Err(Refusal::new(Code::AllRejected, "every row is rejected")
             .with(json!({ "accepted": 0, "rejected": rejected })));
     }
-    let reached = state.record(records, &id, place.clone()).await;
+    let reached = state.record(records, &caller.id, place.clone()).await;
     drop(place);
     let reached = reached?;
-    state.metrics.suppression_records(reason, source, accepted as u64);
-    tracing::info!(key = id, ?door, accepted, rejected = rejected.len(), "opt-outs recorded");
+    state.metrics.suppression_records(reason, caller.source, accepted as u64);
+    let change = match door {
+        Door::Add => Change::Add,
+        Door::Lift => Change::Lift,
+    };
+    let of = Of { count: accepted, rejected: rejected.len(), evidence: &evidence, reached: Some(&reached) };
+    audit::changed(&caller, change, &of);
     let position = position(&reached, state.filter.read().position());
     Ok(Json(json!({ "accepted": accepted, "rejected": rejected, "position": position })))
 }
@@ -115,11 +147,14 @@ pub(crate) fn position(reached: &Positions, filter: &[i64]) -> Vec<i64> {
 }
 
 /// The records in force for each row, without the row.
+#[utoipa::path(post, path = "/v1/suppressions/lookup", tag = "suppressions", operation_id = "lookUpSuppressions",
+    request_body = schemas::LookUps,
+    responses((status = 200, description = "The records in force for each row.", body = schemas::LookedUp)))]
 pub(crate) async fn look_up(
     Shared(state): Shared<ApiState>,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    let (caller, place) = state.enter(request.headers())?;
+    let (caller, place) = state.enter(&request, KeyScope::ReadSuppressions)?;
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
     let ask = LookUp::read(&body, &caller)?;
     state.loaded()?;
@@ -143,8 +178,7 @@ pub(crate) async fn look_up(
         })
     });
     let results = looked.await.map_err(|_| Refusal::defect())?;
-    let results =
-        results.map_err(|error| Refusal::unavailable("NOT_READY", format!("not known now: {error}")))?;
+    let results = results.map_err(|error| Refusal::new(Code::NotReady, format!("not known now: {error}")))?;
     Ok(Json(json!({ "results": results })))
 }
 

@@ -1,10 +1,14 @@
 //! What the doors promise, asked without a listener: a log in a folder, its real filter, and recorders that ack, fail or
 //! never answer.
 
+mod audited;
 mod consenting;
-mod house;
+pub(crate) mod house;
 mod keyed;
 mod limits;
 mod looking;
 mod opening;
+mod rated;
+mod repeating;
+mod secured;
 mod writing;

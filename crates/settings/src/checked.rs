@@ -64,6 +64,17 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// The PEM files of a door that speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with those between it and its authority.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Authorities of the callers' certificates; callers need none without it.
+    pub client_ca: Option<PathBuf>,
+}
+
 section!(
     /// `[bus]`: the log.
     Bus {
@@ -157,6 +168,10 @@ section!(
         keys_file: PathBuf => &Path, |s| &s.keys_file;
         /// `http.auth`.
         auth: Auth => Auth, |s| s.auth;
+        /// `http.rate_per_key`: calls a second that one key may make; 0 is no limit.
+        rate_per_key: u32 => u32, |s| s.rate_per_key;
+        /// `http.tls_cert`, `http.tls_key`, `http.client_ca`: where they are, if the API speaks TLS.
+        tls: Option<TlsFiles> => Option<&TlsFiles>, |s| s.tls.as_ref();
     }
 );
 section!(
@@ -370,6 +385,9 @@ impl Check {
             admin: self.address("admin", "127.0.0.1:9600"),
             keys_file: self.path("http", "keys_file", "var/api-keys.toml"),
             auth,
+            // Calls are counted one by one; more than this is none of a limit.
+            rate_per_key: self.number("http", "rate_per_key", 1_000, 0, 1_000_000),
+            tls: self.tls(),
         };
         // Port 0 is a port of its own each time.
         if http.api == http.admin && http.api.port() != 0 {
@@ -384,6 +402,30 @@ impl Check {
             self.raw.refuse("http", "auth", text);
         }
         http
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let file = |key| {
+            let written =
+                self.raw.value("http", key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+            written.then(|| self.path("http", key, ""))
+        };
+        match (file("tls_cert"), file("tls_key"), file("client_ca")) {
+            (Some(cert), Some(key), client_ca) => Some(TlsFiles { cert, key, client_ca }),
+            (None, None, None) => None,
+            (None, _, _) => {
+                self.raw.refuse(
+                    "http",
+                    "tls_cert",
+                    "missing: http.tls_key and http.client_ca need a certificate",
+                );
+                None
+            }
+            (Some(_), None, _) => {
+                self.raw.refuse("http", "tls_key", "missing: http.tls_cert needs its key");
+                None
+            }
+        }
     }
 
     fn policy(&mut self) -> Policy {

@@ -12,7 +12,9 @@ mod raw;
 mod schema;
 mod template;
 
-pub use checked::{Auth, Bus, BusKind, Http, Identity, Policy, Purge, Router, Settings, Suppression, Topics};
+pub use checked::{
+    Auth, Bus, BusKind, Http, Identity, Policy, Purge, Router, Settings, Suppression, TlsFiles, Topics,
+};
 pub use problems::{Finding, Problems};
 pub use template::TEMPLATE;
 

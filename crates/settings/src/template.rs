@@ -54,6 +54,10 @@ api = "127.0.0.1:8081"                 # tenants and gateways
 admin = "127.0.0.1:9600"               # /livez /readyz /metrics
 keys_file = "var/api-keys.toml"        # `tamis keys api create`
 auth = "on"                            # "off" only on loopback addresses
+rate_per_key = 1000                    # calls a second that one key may make; 0 = no limit
+tls_cert = ""                          # PEM files: with these two the API speaks TLS, and they are read again when
+tls_key = ""                           # they change; empty = plain
+client_ca = ""                         # PEM: only callers with a certificate of one of these authorities get in
 
 [policy]
 file = "policy.toml"                   # tenants and what each may do; without the file everything is allowed

@@ -173,3 +173,27 @@ fn without_a_policy_file_it_says_so() {
     );
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+/// Guarantees: a door that should speak TLS never speaks plainly because a file was forgotten.
+/// Fails when: one of the two without the other is taken as none.
+#[test]
+fn tls_takes_a_certificate_and_its_key() {
+    assert!(parse("").unwrap().http().tls().is_none());
+    let http = |lines: &str| format!("[http]\n{lines}\n");
+    let both = parse(&http("tls_cert = \"a.pem\"\ntls_key = \"b.pem\"\nclient_ca = \"\"")).unwrap();
+    let files = both.http().tls().unwrap();
+    assert_eq!((&*files.cert, &*files.key), (Path::new("/nowhere/a.pem"), Path::new("/nowhere/b.pem")));
+    assert_eq!(files.client_ca, None);
+    let all = parse(&http("tls_cert = \"a\"\ntls_key = \"b\"\nclient_ca = \"c\"")).unwrap();
+    assert_eq!(all.http().tls().unwrap().client_ca.as_deref(), Some(Path::new("/nowhere/c")));
+    assert!(refused(&http("tls_cert = \"a\"")).contains("http.tls_key: missing"));
+    assert!(refused(&http("tls_key = \"a\"")).contains("http.tls_cert: missing"));
+    assert!(refused(&http("client_ca = \"a\"")).contains("http.tls_cert: missing"));
+}
+
+#[test]
+fn a_key_has_a_rate_or_none() {
+    assert_eq!(parse("").unwrap().http().rate_per_key(), 1_000);
+    assert_eq!(parse("[http]\nrate_per_key = 0\n").unwrap().http().rate_per_key(), 0);
+    assert!(refused("[http]\nrate_per_key = 1000001\n").contains("expected 0 to 1000000"));
+}

@@ -278,13 +278,14 @@ pub(crate) fn channel(text: &str) -> Result<Channel, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let count: u64 =
-        digits.parse().map_err(|_| "must be a number with ms, s, m or h, as in 5s".to_owned())?;
+        digits.parse().map_err(|_| "must be a number with ms, s, m, h or d, as in 5s".to_owned())?;
     let unit_ms = match &text[digits.len()..] {
         "ms" => 1,
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
-        _ => return Err("must end in ms, s, m or h, as in 5s".to_owned()),
+        "d" => 86_400_000,
+        _ => return Err("must end in ms, s, m, h or d, as in 5s".to_owned()),
     };
     Ok(Duration::from_millis(count.saturating_mul(unit_ms)))
 }

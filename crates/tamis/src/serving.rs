@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tamis_intake::Tls;
 use tamis_telemetry::{Exposition, Health, Metrics};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -40,11 +41,17 @@ impl Serving {
         Ok(bound)
     }
 
-    /// Opens the API.
-    pub(crate) fn api(&self, at: SocketAddr, state: tamis_intake::ApiState) -> Outcome<SocketAddr> {
+    /// Opens the API, by TLS if there is some.
+    pub(crate) fn api(
+        &self,
+        at: SocketAddr,
+        state: tamis_intake::ApiState,
+        tls: Option<Tls>,
+    ) -> Outcome<SocketAddr> {
         let (listener, bound) = self.listen("api", at)?;
         let router = tamis_intake::api(state);
-        self.serve("api", tamis_intake::serve(listener, router, self.stopped(), self.metrics.clone()));
+        let (stopped, metrics) = (self.stopped(), self.metrics.clone());
+        self.serve("api", tamis_intake::serve_tls(listener, router, stopped, metrics, tls));
         Ok(bound)
     }
 

@@ -279,6 +279,76 @@ fn an_api_key_is_shown_once_and_can_be_revoked() {
     refused(house.path(), &["keys", "api", "revoke", "nobody"], "", 3);
 }
 
+/// Guarantees: scopes and expiry are chosen when a key is made, shown in the list, and kept by its successor; no list has a
+/// digest.
+/// Fails when: the command does not pass one of them on.
+#[test]
+fn an_api_key_has_scopes_and_an_end_and_a_successor() {
+    let house = house();
+    let keys = |args: &[&str]| done(house.path(), &[&["keys", "api"], args, &["--json"]].concat(), "");
+    let scopes = "suppressions:write,suppressions:read";
+    let made = json(&keys(&["create", "--tenant", "acme", "--scope", scopes, "--expires-in", "90d"]));
+    assert!(made["expires_ms"].as_i64().expect("an end") > 0);
+    let id = made["id"].as_str().expect("an id");
+    let next = json(&keys(&["rotate", id, "--overlap", "1ms"]));
+    std::thread::sleep(Duration::from_millis(20));
+    let listed = keys(&["list"]);
+    let text = fs::read_to_string(house.path().join("var/api-keys.toml")).expect("the keys file");
+    let digest = text.split("digest = \"").nth(1).expect("a digest");
+    assert!(!listed.contains(&digest[..64]));
+    let listed = json(&listed);
+    assert_eq!(listed[1]["id"], next["id"]);
+    for (at, expired) in [(0, true), (1, false)] {
+        assert_eq!(listed[at]["expired"], expired);
+        assert_eq!(listed[at]["scopes"], serde_json::json!(["suppressions:write", "suppressions:read"]));
+    }
+    let shown = done(house.path(), &["keys", "api", "list"], "");
+    assert!(shown.contains("has expired") && shown.contains("expires in 89 d"), "{shown}");
+    refused(house.path(), &["keys", "api", "rotate", id], "", 3);
+    refused(house.path(), &["keys", "api", "create", "--gateway", "g", "--scope", "import"], "", 3);
+    refused(house.path(), &["keys", "api", "create", "--operator", "--scope", "all"], "", 2);
+}
+
+/// Guarantees: where the API asks for certificates, commands on this machine go on through a door of their own, which takes
+/// no key; and the API itself speaks nothing plain.
+/// Fails when: commands are sent to the API's port, or the door beside it is a way around the certificates.
+#[test]
+fn commands_go_on_where_the_api_speaks_tls() {
+    let house = house();
+    let dir = house.path();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    fs::write(dir.join("cert.pem"), made.cert.pem()).expect("a file");
+    fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).expect("a file");
+    fs::set_permissions(dir.join("key.pem"), fs::Permissions::from_mode(0o600)).expect("a mode");
+    let file = dir.join("tamis.toml");
+    let text = fs::read_to_string(&file).expect("settings");
+    let text = text.replace("tls_cert = \"\"", "tls_cert = \"cert.pem\"");
+    let text = text.replace("tls_key = \"\"", "tls_key = \"key.pem\"");
+    let text = text.replace("client_ca = \"\"", "client_ca = \"cert.pem\"");
+    fs::write(&file, &text).expect("settings");
+    let key = json(&done(dir, &["keys", "api", "create", "--operator", "--json"], ""))["key"].to_string();
+    let service = Service::start(dir);
+    assert_eq!(json(&done(dir, SUPPRESS, "+33639981234\n"))["accepted"], 1);
+    let ask = |at: &str| {
+        let mut stream = std::net::TcpStream::connect(at).expect("a door");
+        let call = format!(
+            "POST /v1/suppressions/lookup HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+            key.trim_matches('"')
+        );
+        let mut answer = Vec::new();
+        let _ = stream.write_all(call.as_bytes());
+        let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let endpoint = json(&fs::read_to_string(dir.join("var/tamis/endpoint.json")).expect("the endpoint"));
+    let beside = ask(endpoint["api"].as_str().expect("an address"));
+    assert!(beside.starts_with("HTTP/1.1 401"), "{beside}");
+    let api = text.lines().find_map(|line| line.strip_prefix("api = \"")).expect("http.api");
+    let plain = ask(api.split('"').next().expect("an address"));
+    assert!(!plain.contains("HTTP/1.1"), "{plain}");
+    assert_eq!(service.stop(), Some(0));
+}
+
 /// Guarantees: a line that is too long, or no text, is told by its number and the others are sent; an opt-out's evidence is
 /// held to the API's rule; nothing of any of it is repeated.
 /// Fails when: lines are read with `BufRead::lines`, or the command writes evidence unseen where no service does it.

@@ -1,7 +1,7 @@
 //! What can be told without running it.
 
 use crate::tidy;
-use crate::tools::{cargo, command, from_crates, from_debian, from_npm, root, runs};
+use crate::tools::{cargo, command, from_crates, from_debian, from_npm, library_from_npm, root, runs};
 use anyhow::{Context as _, Result, ensure};
 use std::io::Write as _;
 use std::process::Stdio;
@@ -9,16 +9,18 @@ use tamis_telemetry::Metrics;
 
 const CARGO_DENY: &str = "0.20.2";
 const BUF: &str = "1.75.0";
+const ASYNCAPI_PARSER: &str = "3.6.6";
 
 /// A step and what it is called.
 type Step = (&'static str, fn() -> Result<bool>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", format),
     ("house rules", tidy::tidy),
     ("clippy", clippy),
     ("dependencies", dependencies),
     ("messages", messages),
+    ("topics", topics),
     ("metrics", metrics),
 ];
 
@@ -93,6 +95,17 @@ fn messages() -> Result<bool> {
     let against = old.join("proto");
     let against = against.to_string_lossy();
     Ok(runs(&mut command(&buf, &["breaking", "proto", "--against", &against]))? && clean)
+}
+
+/// The AsyncAPI document, and that the messages it names are published.
+fn topics() -> Result<bool> {
+    let parser = library_from_npm("@asyncapi/parser", ASYNCAPI_PARSER)?;
+    let parser = parser.to_string_lossy();
+    let protos = command("git", &["ls-files", "proto/*.proto"]).output().context("list the messages")?;
+    let protos = String::from_utf8(protos.stdout).context("a file's name is not UTF-8")?;
+    let mut arguments = vec!["crates/xtask/src/asyncapi.cjs", &*parser, "docs/asyncapi.yaml"];
+    arguments.extend(protos.lines());
+    runs(&mut command("node", &arguments))
 }
 
 /// Names, types and help texts, as Prometheus wants them.

@@ -86,6 +86,30 @@ pub(crate) fn from_crates(name: &str, version: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A library of npm's, under [`tools`]; its folder.
+///
+/// # Errors
+/// When it can't be installed.
+pub(crate) fn library_from_npm(package: &str, version: &str) -> Result<PathBuf> {
+    let place = tools().join("npm");
+    let path = place.join("node_modules").join(package);
+    let described = std::fs::read_to_string(path.join("package.json")).unwrap_or_default();
+    if !described.contains(&format!("\"version\": \"{version}\"")) {
+        install_from_npm(&place, package, version)?;
+    }
+    Ok(path)
+}
+
+fn install_from_npm(place: &Path, package: &str, version: &str) -> Result<()> {
+    println!("installing {package} {version}");
+    std::fs::create_dir_all(place).context("make a folder for npm")?;
+    let prefix = place.to_string_lossy();
+    let wanted = format!("{package}@{version}");
+    let arguments = ["install", "--silent", "--no-fund", "--no-audit", "--prefix", &prefix, &wanted];
+    ensure!(runs(&mut command("npm", &arguments))?, "{package} can't be installed");
+    Ok(())
+}
+
 /// A tool of npm's, under [`tools`]; its path.
 ///
 /// # Errors
@@ -94,11 +118,7 @@ pub(crate) fn from_npm(package: &str, version: &str, program: &str) -> Result<Pa
     let place = tools().join("npm");
     let path = place.join("node_modules/.bin").join(program);
     if !is_there(&path, "--version") {
-        std::fs::create_dir_all(&place).context("make a folder for npm")?;
-        let prefix = place.to_string_lossy();
-        let wanted = format!("{package}@{version}");
-        let arguments = ["install", "--silent", "--no-fund", "--no-audit", "--prefix", &prefix, &wanted];
-        ensure!(runs(&mut command("npm", &arguments))?, "{package} can't be installed");
+        install_from_npm(&place, package, version)?;
     }
     Ok(path)
 }

@@ -22,18 +22,18 @@ use crate::keys::{self, Owner};
 use crate::{Access, ApiState, api};
 
 /// An address of this machine, at a port that is free.
-pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How a recorder answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answers {
+pub(crate) enum Answers {
     Acks,
     Fails,
     Never,
 }
 
 /// A recorder of eight partitions that keeps what it got.
-pub(super) struct Fake {
+pub(crate) struct Fake {
     answers: Answers,
     got: Mutex<Vec<Record>>,
     unanswered: Mutex<Vec<Acked>>,
@@ -63,36 +63,37 @@ impl Recorder for Fake {
 }
 
 /// A house with one key for each kind of caller.
-pub(super) struct House {
+pub(crate) struct House {
     _dir: TempDir,
-    pub(super) keys: PathBuf,
-    pub(super) acme: String,
-    pub(super) gateway: String,
-    pub(super) operator: String,
-    pub(super) state: ApiState,
-    pub(super) running: Running,
+    pub(crate) keys: PathBuf,
+    pub(crate) acme: String,
+    pub(crate) gateway: String,
+    pub(crate) operator: String,
+    pub(crate) state: ApiState,
+    pub(crate) running: Running,
     fake: Arc<Fake>,
 }
 
 /// A status and a body.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) text: String,
-    pub(super) json: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) text: String,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) json: Value,
 }
 
 impl House {
     /// With a recorder that acks.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Answers::Acks)
     }
 
-    pub(super) fn with(answers: Answers) -> Self {
+    pub(crate) fn with(answers: Answers) -> Self {
         Self::of(&Key::generate().unwrap(), answers)
     }
 
     /// With an identity key that is known.
-    pub(super) fn of(key: &Key, answers: Answers) -> Self {
+    pub(crate) fn of(key: &Key, answers: Answers) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bus = Embedded::open(&dir.path().join("log"), Config::default()).unwrap();
         let subjects = Subjects::new(key, Region::parse("FR").unwrap());
@@ -114,7 +115,7 @@ impl House {
     }
 
     /// The same, with the log's own recorder.
-    pub(super) fn real() -> Self {
+    pub(crate) fn real() -> Self {
         let mut house = Self::new();
         house.state.recorder = house.running.recorder();
         house.state.ack_timeout = Duration::from_secs(10);
@@ -122,11 +123,11 @@ impl House {
     }
 
     /// What was handed to the log.
-    pub(super) fn got(&self) -> Vec<Record> {
+    pub(crate) fn got(&self) -> Vec<Record> {
         self.fake.got.lock().clone()
     }
 
-    pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
         let request = Request::post(path)
             .header("authorization", format!("Bearer {key}"))
             .header("content-type", "application/json")
@@ -134,38 +135,38 @@ impl House {
         self.call(request.unwrap()).await
     }
 
-    pub(super) async fn add(&self, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn add(&self, key: &str, body: &Value) -> Answer {
         self.post("/v1/suppressions", key, body).await
     }
 
-    pub(super) async fn lift(&self, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn lift(&self, key: &str, body: &Value) -> Answer {
         self.post("/v1/suppressions/lift", key, body).await
     }
 
-    pub(super) async fn call(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
         answer(api(self.state.clone()), request).await
     }
 }
 
 /// Calls a router.
-pub(super) async fn answer(router: axum::Router, request: Request<Body>) -> Answer {
+pub(crate) async fn answer(router: axum::Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.unwrap();
-    let status = response.status();
+    let (status, headers) = (response.status(), response.headers().clone());
     let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
     let text = String::from_utf8(body.to_vec()).unwrap();
     let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer { status, text, json }
+    Answer { status, text, headers, json }
 }
 
 impl Answer {
     /// Status, and the code of an error.
-    pub(super) fn told(&self) -> (u16, &str) {
+    pub(crate) fn told(&self) -> (u16, &str) {
         (self.status.as_u16(), self.json["code"].as_str().unwrap_or(""))
     }
 }
 
 /// Waits until it is so.
-pub(super) fn until(mut so: impl FnMut() -> bool) {
+pub(crate) fn until(mut so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !so() {
         assert!(begun.elapsed() < Duration::from_secs(10), "it never came to pass");

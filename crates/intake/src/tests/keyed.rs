@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::house::House;
-use crate::Access;
-use crate::keys::{self, Error, Owner};
+use tamis_telemetry::Metrics;
+
+use crate::keys::{self, Error, Made, Owner};
+use crate::{Access, KeyScope};
 
 fn body() -> serde_json::Value {
     json!({ "tenant": "acme", "channel": "sms", "reason": "stop_reply", "addresses": ["0639981234"] })
@@ -99,4 +101,123 @@ fn keys_made_at_once_are_all_there() {
         }
     });
     assert_eq!(keys::list(&path).unwrap().len(), 8);
+}
+
+/// Guarantees: a file of a version that knew neither scopes nor expiry is read, and its keys may do what they could.
+/// Fails when: a field is added to a key without a default.
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_read() {
+    let house = House::new();
+    let digest = keys::digest_of("old key").to_hex();
+    let old = format!(
+        "[[key]]\nid = \"1f2e3d4c5b6a\"\nkind = \"tenant\"\nowner = \"acme\"\ncreated_ms = 1764000000000\ndigest = \"{digest}\"\n"
+    );
+    std::fs::write(&house.keys, old).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(house.add("old key", &body()).await.status, 200);
+    assert_eq!(house.lift("old key", &body()).await.status, 200);
+    let listed = keys::list(&house.keys).unwrap();
+    assert_eq!((listed[0].expires_ms, listed[0].scopes().len()), (0, 6));
+}
+
+/// Guarantees: a key does what its scopes say and nothing else, at every door.
+/// Fails when: a handler enters with another scope, or scopes are read from the file and not looked at.
+#[tokio::test]
+async fn a_key_may_do_what_its_scopes_say() {
+    let mut house = House::new();
+    let make = |scope| {
+        keys::create_with(&house.keys, Owner::Tenant("acme".into()), Some(vec![scope]), None).unwrap().key
+    };
+    let keys =
+        [KeyScope::WriteSuppressions, KeyScope::LiftSuppressions, KeyScope::ReadSuppressions].map(make);
+    let (metrics, exposition) = Metrics::install();
+    house.state.metrics = metrics;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let look_up = json!({ "tenant": "acme", "addresses": ["0639981234"] });
+    let doors = [
+        ("/v1/suppressions", body()),
+        ("/v1/suppressions/lift", body()),
+        ("/v1/suppressions/lookup", look_up),
+    ];
+    for (mine, key) in keys.iter().enumerate() {
+        for (at, (door, body)) in doors.iter().enumerate() {
+            let expected = if at == mine { (200, "") } else { (403, "FORBIDDEN") };
+            assert_eq!(house.post(door, key, body).await.told(), expected, "{door}");
+        }
+    }
+    let row = r#"tamis_errors_total{stage="access",kind="no_scope"} 6"#;
+    assert!(exposition.render().contains(row));
+}
+
+#[test]
+fn a_key_has_no_scope_that_its_kind_has_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys.toml");
+    let tenant = || Owner::Tenant("acme".into());
+    for bad in [vec![], vec![KeyScope::Operate], vec![KeyScope::WriteSuppressions, KeyScope::Inbound]] {
+        assert!(matches!(keys::create_with(&path, tenant(), Some(bad), None), Err(Error::BadScope(_))));
+    }
+    keys::create_with(&path, tenant(), Some(vec![KeyScope::Links]), None).unwrap();
+    let good = std::fs::read_to_string(&path).unwrap();
+    for bad in ["[]", "[\"operate\"]", "[\"links\", \"everything\"]"] {
+        std::fs::write(&path, good.replace("[\"links\"]", bad)).unwrap();
+        assert!(
+            matches!(keys::list(&path), Err(Error::Malformed(_))),
+            "{bad}: refused whole, not read as less"
+        );
+    }
+}
+
+/// Guarantees: past its time a key has the answer of one that never was, which of them it was is counted only, and it has no
+/// successor.
+/// Fails when: expiry is not looked at, or told.
+#[tokio::test]
+async fn an_expired_key_is_a_401_that_tells_nothing() {
+    let mut house = House::new();
+    let short = Duration::from_millis(1_500);
+    let Made { id, key, .. } =
+        keys::create_with(&house.keys, Owner::Tenant("acme".into()), None, Some(short)).unwrap();
+    let (metrics, exposition) = Metrics::install();
+    house.state.metrics = metrics;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(house.add(&key, &body()).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (expired, unknown) = (house.add(&key, &body()).await, house.add("tamis_none", &body()).await);
+    assert_eq!(expired.told(), (401, "UNAUTHORIZED"));
+    assert_eq!(expired.text, unknown.text);
+    let text = exposition.render();
+    for kind in ["expired_key", "unknown_key"] {
+        assert!(text.contains(&format!(r#"tamis_errors_total{{stage="access",kind="{kind}"}} 1"#)), "{text}");
+    }
+    assert!(matches!(keys::rotate(&house.keys, &id, short), Err(Error::Expired)));
+}
+
+/// Guarantees: a rotated key and its successor both open while they overlap, for the same owner and scopes; then only the new
+/// one does.
+/// Fails when: the old key is taken away at once, or goes on for ever.
+#[tokio::test]
+async fn a_rotated_key_is_taken_until_the_overlap_is_over() {
+    let house = House::new();
+    let scopes = Some(vec![KeyScope::WriteSuppressions]);
+    let day = Duration::from_secs(86_400);
+    let old = keys::create_with(&house.keys, Owner::Tenant("acme".into()), scopes, Some(day)).unwrap();
+    let new = keys::rotate(&house.keys, &old.id, Duration::from_millis(1_800)).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(house.add(&old.key, &body()).await.status, 200);
+    assert_eq!(house.add(&new.key, &body()).await.status, 200);
+    assert_eq!(house.lift(&new.key, &body()).await.told(), (403, "FORBIDDEN"), "its scopes, too");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(house.add(&old.key, &body()).await.told(), (401, "UNAUTHORIZED"));
+    assert_eq!(house.add(&new.key, &body()).await.status, 200);
+    let listed = keys::list(&house.keys).unwrap();
+    let of = |id: &str| listed.iter().find(|entry| entry.id == id).unwrap().clone();
+    assert!(of(&old.id).has_expired(crate::now_ms()));
+    let lives = of(&new.id).expires_ms - of(&new.id).created_ms;
+    assert!((86_390_000..=86_400_000).contains(&lives), "as long as the old one was meant to: {lives}");
+    assert!(matches!(keys::rotate(&house.keys, "none", day), Err(Error::NoSuchKey)));
+    // An overlap does not make a key live longer.
+    let soon = keys::create_with(&house.keys, Owner::Operator, None, Some(Duration::from_secs(60))).unwrap();
+    keys::rotate(&house.keys, &soon.id, day).unwrap();
+    let listed = keys::list(&house.keys).unwrap();
+    assert_eq!(listed.iter().find(|entry| entry.id == soon.id).unwrap().expires_ms, soon.expires_ms);
 }

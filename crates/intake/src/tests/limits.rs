@@ -165,7 +165,14 @@ async fn door(limits: Limits) -> Door {
     let listener = listen(ANY_PORT).unwrap();
     let at = listener.local_addr().unwrap();
     let (metrics, exposition) = Metrics::install();
-    tokio::spawn(serve_within(listener, api(house.state.clone()), std::future::pending(), metrics, limits));
+    tokio::spawn(serve_within(
+        listener,
+        api(house.state.clone()),
+        std::future::pending(),
+        metrics,
+        None,
+        limits,
+    ));
     Door { at, house, exposition }
 }
 

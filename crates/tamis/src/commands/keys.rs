@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tamis_bus::Bus;
-use tamis_intake::keys::{self, Error, Owner};
+use tamis_intake::KeyScope;
+use tamis_intake::keys::{self, Error, Made, Owner};
 use tamis_pipeline::rotate::Rotated;
 
 use crate::cli::Global;
@@ -55,9 +56,21 @@ struct Rotate {
 #[derive(Debug, clap::Subcommand)]
 enum Api {
     /// Make a key and show it, this once: only its digest is kept.
-    #[command(after_help = "Example:\n  tamis keys api create --tenant acme --json")]
-    Create(Whose),
-    /// List the keys, without the keys themselves.
+    ///
+    /// It may do all that its owner's kind may, or only what --scope says.
+    #[command(after_help = "Examples:\n  tamis keys api create --tenant acme --json\n  \
+                            tamis keys api create --tenant acme --scope suppressions:write,suppressions:read --expires-in 90d")]
+    Create(Create),
+    /// Make a key for the same owner and scopes, and let the old one expire: callers change over meanwhile.
+    #[command(after_help = "Example:\n  tamis keys api rotate 1f2e3d4c5b6a --overlap 24h")]
+    Rotate {
+        /// The old key's id, as `list` shows it.
+        id: String,
+        /// How long the old key goes on being taken, as in 30m, 24h or 7d.
+        #[arg(long, default_value = "24h", value_parser = context::duration)]
+        overlap: Duration,
+    },
+    /// List the keys, their scopes and when they expire, without the keys themselves.
     #[command(after_help = "Example:\n  tamis keys api list")]
     List,
     /// Revoke a key; a running service refuses it within five seconds.
@@ -66,6 +79,19 @@ enum Api {
         /// The key's id, as `list` shows it.
         id: String,
     },
+}
+
+/// A key to make.
+#[derive(Debug, clap::Args)]
+struct Create {
+    #[command(flatten)]
+    whose: Whose,
+    /// What it may do; more than one with commas.
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', value_parser = scope)]
+    scope: Vec<KeyScope>,
+    /// How long it is taken, as in 12h or 90d; until it is revoked if this is not given.
+    #[arg(long, value_name = "DURATION", value_parser = context::duration)]
+    expires_in: Option<Duration>,
 }
 
 /// Whom a key belongs to.
@@ -92,14 +118,16 @@ impl Keys {
         };
         let path = context.settings.http().keys_file();
         match command {
-            Api::Create(whose) => {
-                let (id, key) = keys::create(path, whose.owner())?;
-                if global.json {
-                    return output::json(&json!({ "id": id, "key": key }));
-                }
-                output::line(&key)?;
-                output::note(format!("This is key {id}. It is shown this once: keep it in a safe place."));
-                Ok(())
+            Api::Create(Create { whose, scope, expires_in }) => {
+                let scopes = (!scope.is_empty()).then_some(scope);
+                show(global, &keys::create_with(path, whose.owner(), scopes, expires_in)?)
+            }
+            Api::Rotate { id, overlap } => {
+                let made = keys::rotate(path, &id, overlap)?;
+                output::note(format!(
+                    "Key {id} is taken for {overlap:?} more, if it does not expire before."
+                ));
+                show(global, &made)
             }
             Api::List => list(global, &keys::list(path)?),
             Api::Revoke { id } => {
@@ -179,34 +207,78 @@ impl Whose {
     }
 }
 
+/// Shows a key, this once.
+fn show(global: &Global, made: &Made) -> Outcome {
+    let Made { id, key, expires_ms } = made;
+    if global.json {
+        let mut told = json!({ "id": id, "key": key });
+        if *expires_ms != 0 {
+            told["expires_ms"] = json!(expires_ms);
+        }
+        return output::json(&told);
+    }
+    output::line(key)?;
+    output::note(format!("This is key {id}. It is shown this once: keep it in a safe place."));
+    Ok(())
+}
+
 fn list(global: &Global, entries: &[keys::Entry]) -> Outcome {
+    let now_ms = context::now_ms();
     let parts = |owner: &Owner| match owner {
         Owner::Tenant(name) => ("tenant", name.clone()),
         Owner::Gateway(name) => ("gateway", name.clone()),
         Owner::Operator => ("operator", String::new()),
     };
+    let scopes = |entry: &keys::Entry| entry.scopes().iter().map(|scope| scope.as_str()).collect::<Vec<_>>();
     if global.json {
         let all: Vec<_> = entries
             .iter()
             .map(|entry| {
                 let (kind, owner) = parts(&entry.owner);
-                json!({ "id": entry.id, "kind": kind, "owner": owner, "created_ms": entry.created_ms })
+                json!({
+                    "id": entry.id, "kind": kind, "owner": owner, "created_ms": entry.created_ms,
+                    "scopes": scopes(entry), "expires_ms": entry.expires_ms, "expired": entry.has_expired(now_ms),
+                })
             })
             .collect();
         return output::json(&json!(all));
     }
     for entry in entries {
         let (kind, owner) = parts(&entry.owner);
-        output::line(format!("{}  {kind:<8}  {owner}", entry.id))?;
+        let end = match entry.expires_ms {
+            0 => "does not expire".to_owned(),
+            _ if entry.has_expired(now_ms) => "has expired".to_owned(),
+            ms => format!("expires in {}", left(ms - now_ms)),
+        };
+        let scopes = scopes(entry).join(",");
+        output::line(format!("{}  {kind:<8}  {owner:<16}  {end:<18}  {scopes}", entry.id))?;
     }
     Ok(())
+}
+
+/// A time that is left, as a person says it: in the largest unit of which there are two.
+fn left(ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min")];
+    let unit = units.iter().find(|(each, _)| ms >= 2 * each);
+    unit.map_or_else(|| format!("{} s", ms.max(0) / 1_000), |(each, name)| format!("{} {name}", ms / each))
+}
+
+/// A scope by its name.
+fn scope(text: &str) -> Result<KeyScope, String> {
+    let names = || KeyScope::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+    KeyScope::from_name(text).ok_or_else(|| format!("must be one of {}", names()))
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::OpenToOthers { .. } => ExitCode::Unsafe,
-            Error::Malformed(_) | Error::Full(_) | Error::BadOwner | Error::NoSuchKey => ExitCode::Refused,
+            Error::Malformed(_)
+            | Error::Full(_)
+            | Error::BadOwner
+            | Error::BadScope(_)
+            | Error::Expired
+            | Error::NoSuchKey => ExitCode::Refused,
             Error::Random(_) | Error::Io { .. } => ExitCode::Failed,
         };
         Self::new(code, error)

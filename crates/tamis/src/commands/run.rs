@@ -3,6 +3,7 @@
 //! The admin endpoints come first, so that `/readyz` says 503 while the rest is waited for; the API comes last,
 //! when opt-outs can be taken.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tamis_bus::Bus;
 use tamis_bus::kafka::{Kafka, topics};
-use tamis_intake::{Access, ApiState, Local};
+use tamis_intake::{Access, ApiState, Local, Tls, TlsFiles};
 use tamis_pipeline::{Options, Running};
 use tamis_policy::Current;
 use tamis_settings::Auth;
@@ -37,6 +38,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// How long the brokers may take to say what topics they have.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A port of this machine's that nobody has.
+const ANY_LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Run the service until SIGTERM or Ctrl-C, which drains; a second one ends at once.
 ///
@@ -242,16 +246,28 @@ impl House {
             Auth::On => Access::keys(http.keys_file())?,
             Auth::Off => Access::open(),
         };
+        let tls = http.tls().map(|files| {
+            let (cert, key) = (files.cert.clone(), files.key.clone());
+            Tls::open(TlsFiles { cert, key, client_ca: files.client_ca.clone() })
+        });
+        let tls = tls.transpose().or_exit(ExitCode::Refused, "open the API")?;
         let state = ApiState::new(running.filter(), running.recorder(), self.metrics.clone(), access)
+            .with_rate_per_key(http.rate_per_key())
             .with_snapshots(running.snapshots())
             .with_policy(self.policy.clone())
             .with_public_url(http.public_url());
         let Some(local) = local else {
-            self.serving.api(http.api(), state)?;
+            self.serving.api(http.api(), state, tls)?;
             return Ok(None);
         };
         let token = local::token()?;
-        let bound = self.serving.api(http.api(), state.with_local(local).with_process_token(&token))?;
+        let state = state.with_local(local).with_process_token(&token);
+        let speaks_tls = tls.is_some();
+        let mut bound = self.serving.api(http.api(), state.clone(), tls)?;
+        if speaks_tls {
+            // Commands on this machine have a token and no certificate: a door of their own, which no key opens.
+            bound = self.serving.api(ANY_LOCAL, state.for_this_machine(), None)?;
+        }
         Ok(Some(Advertised::write(self.context.data_dir(), bound, &token)?))
     }
 }
