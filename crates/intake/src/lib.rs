@@ -18,6 +18,7 @@ mod serve;
 mod shape;
 mod state;
 mod suppressions;
+mod webhooks;
 
 pub use access::Access;
 pub use admin::admin;
