@@ -6,4 +6,6 @@ mod keyed;
 mod limits;
 mod looking;
 mod opening;
+mod told;
+mod webhooks;
 mod writing;

@@ -35,6 +35,8 @@ use crate::keys::{Entry, Owner, digest_of};
 use crate::replies::{self, Effect, Made};
 use crate::state::{ApiState, Place, place};
 use crate::{body, now_ms};
+#[cfg(test)]
+pub(crate) use seen::MARKS_MAX;
 use seen::{Mark, Seen};
 use signature::{Proof, Signature};
 
@@ -60,6 +62,14 @@ pub(crate) struct Webhooks {
 impl Default for Webhooks {
     fn default() -> Self {
         Self { calls: Arc::new(Semaphore::new(CALLS_MAX)), seen: Mutex::default() }
+    }
+}
+
+#[cfg(test)]
+impl Webhooks {
+    /// As if an event had been taken.
+    pub(crate) fn remember_for_test(&self, marks: &[Mark]) {
+        self.seen.lock().remember(marks, now_ms());
     }
 }
 
@@ -217,6 +227,7 @@ impl Call {
     ) -> Result<Self, Refusal> {
         let place = place(&state.webhooks.calls)?;
         let (headers, uri) = (request.headers().clone(), request.uri().clone());
+        may_be_signed(&state, &headers)?;
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !kinds.iter().any(|kind| essence.eq_ignore_ascii_case(kind)) {
@@ -457,6 +468,25 @@ async fn record(
     }
     tracing::info!(key = signer.key, events = count, recorded = done.recorded, "inbound events taken");
     Ok(done)
+}
+
+/// Nothing is waited for from a caller who can't be anybody: without any proof, or with an old one.
+fn may_be_signed(state: &ApiState, headers: &HeaderMap) -> Result<(), Refusal> {
+    let refused = |kind| {
+        state.metrics.error("inbound", kind);
+        Err(unsigned())
+    };
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(header) = text(SIGNATURE) else {
+        let other = headers.contains_key(TWILIO_SIGNATURE) || headers.contains_key(header::AUTHORIZATION);
+        let nobody_signs = matches!(state.access().signers(), Signers::Nobody);
+        return if other || nobody_signs { Ok(()) } else { refused("unsigned") };
+    };
+    match Signature::parse(header) {
+        None => refused("signature"),
+        Some(signature) if !signature.is_fresh(now_ms()) => refused("late"),
+        Some(_) => Ok(()),
+    }
 }
 
 /// One answer, whatever is wrong with a signature.

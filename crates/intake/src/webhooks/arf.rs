@@ -172,7 +172,7 @@ fn read(body: &[u8], content_type: &str) -> Option<Report> {
             .collect(),
         senders,
         links: Zeroizing::new(header("list-unsubscribe").unwrap_or_default().to_owned()),
-        message_id: message.message_id().map_or_else(|| "report".to_owned(), |id| clean(id)),
+        message_id: message.message_id().map_or_else(|| "report".to_owned(), clean),
     })
 }
 
