@@ -147,6 +147,28 @@ impl Access {
     }
 }
 
+/// Who may sign.
+pub(crate) enum Signers {
+    /// Nobody signs (`http.auth = "off"`).
+    Nobody,
+    /// The owners of these keys; others are not looked at.
+    Keys(Arc<[Entry]>),
+}
+
+impl Access {
+    /// The keys that may hand in events now: those whose time is not over and that have the scope.
+    pub(crate) fn signers(&self) -> Signers {
+        let keys = match &self.0 {
+            Who::Everybody => return Signers::Nobody,
+            Who::Nobody => Arc::from([]),
+            Who::Keyed(watched) => watched.keys(),
+        };
+        let now_ms = crate::now_ms();
+        let may = |entry: &&Entry| !entry.has_expired(now_ms) && entry.scopes().contains(&KeyScope::Inbound);
+        Signers::Keys(keys.iter().filter(may).cloned().collect())
+    }
+}
+
 impl Watched {
     fn keys(&self) -> Arc<[Entry]> {
         let mut known = self.known.lock();
@@ -173,7 +195,8 @@ fn mark(path: &Path) -> Option<Mark> {
     Some((metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// What stands after `Bearer`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }

@@ -4,6 +4,8 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tamis_wire::DeadLetterCode;
+use tamis_wire::inbound::{FIELDS, Wrong};
 
 use crate::problems::Code;
 
@@ -47,6 +49,19 @@ impl Refusal {
 
     pub(crate) fn with(self, details: Value) -> Self {
         Self { details, ..self }
+    }
+}
+
+/// A field of an inbound event that is not as it must be: 422 where the event is understood and its address is nobody's.
+impl From<Wrong> for Refusal {
+    fn from(Wrong { code, field }: Wrong) -> Self {
+        let field = FIELDS.get(field as usize).copied().unwrap_or_default();
+        let nobody = |of| Self::new(of, format!("{field}: {}", code.what())).with(json!({ "field": field }));
+        match code {
+            DeadLetterCode::MissingAddress => nobody(Code::MissingAddress),
+            DeadLetterCode::InvalidAddress => nobody(Code::InvalidAddress),
+            _ => Self::field(field, code.what()),
+        }
     }
 }
 

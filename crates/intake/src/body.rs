@@ -22,6 +22,11 @@ pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Re
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Refusal::new(Code::NotJson, "send JSON, with content-type: application/json"));
     }
+    read_any(request, bytes_max).await
+}
+
+/// As [`read`], whatever it says that it is.
+pub(crate) async fn read_any(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {

@@ -12,6 +12,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tamis_campaign::{Tenant, UnixMs, is_identifier};
+use tamis_subject::Subjects;
+use zeroize::Zeroizing;
 
 use crate::scopes::KeyScope;
 
@@ -90,6 +92,13 @@ impl Entry {
     #[must_use]
     pub fn has_expired(&self, now_ms: UnixMs) -> bool {
         self.expires_ms != 0 && self.expires_ms <= now_ms
+    }
+
+    /// The gateway's key itself, made again; `None` when it is none, or was made in another way or under another identity key.
+    pub(crate) fn gateway_key(&self, subjects: &Subjects) -> Option<Zeroizing<String>> {
+        let Owner::Gateway(_) = &self.owner else { return None };
+        let key = Zeroizing::new(text_of(&self.id, &subjects.gateway_secret(&self.id)));
+        (self.digest()? == digest_of(&key)).then_some(key)
     }
 
     /// The digest's bytes; `None` when it is not one.
@@ -189,6 +198,31 @@ pub fn create_with(
     scopes: Option<Vec<KeyScope>>,
     lifetime: Option<Duration>,
 ) -> Result<Made, Error> {
+    add(path, owner, None, scopes, lifetime)
+}
+
+/// As [`create_with`], for the gateway `name`: its secret is made of the identity key, so that what it signs can be checked though no
+/// secret is stored ([`Subjects::gateway_secret`]).
+///
+/// # Errors
+/// As [`create_with`].
+pub fn create_gateway(
+    path: &Path,
+    name: &str,
+    subjects: &Subjects,
+    scopes: Option<Vec<KeyScope>>,
+    lifetime: Option<Duration>,
+) -> Result<Made, Error> {
+    add(path, Owner::Gateway(name.to_owned()), Some(subjects), scopes, lifetime)
+}
+
+fn add(
+    path: &Path,
+    owner: Owner,
+    subjects: Option<&Subjects>,
+    scopes: Option<Vec<KeyScope>>,
+    lifetime: Option<Duration>,
+) -> Result<Made, Error> {
     if !owner.is_good() {
         return Err(Error::BadOwner);
     }
@@ -200,7 +234,8 @@ pub fn create_with(
     if scopes.as_ref().is_some_and(|scopes| !are_of(scopes, &owner)) {
         return Err(Error::BadScope(KeyScope::of(&owner)));
     }
-    let (entry, made) = make(owner, scopes, lifetime.map_or(0, |lifetime| later(crate::now_ms(), lifetime)))?;
+    let expires_ms = lifetime.map_or(0, |lifetime| later(crate::now_ms(), lifetime));
+    let (entry, made) = make(owner, subjects, scopes, expires_ms)?;
     change(path, |keys| {
         keys.push(entry);
         Ok(made)
@@ -208,11 +243,11 @@ pub fn create_with(
 }
 
 /// Makes a key for the same owner and scopes as the key `id`, which is refused once `overlap` is over, if its time is not over
-/// before. The new one lives as long as the old one was meant to.
+/// before. The new one lives as long as the old one was meant to. A gateway's is made of the identity key of `subjects`.
 ///
 /// # Errors
 /// [`Error::NoSuchKey`], [`Error::Expired`], or when the file can't be read or written.
-pub fn rotate(path: &Path, id: &str, overlap: Duration) -> Result<Made, Error> {
+pub fn rotate(path: &Path, id: &str, overlap: Duration, subjects: &Subjects) -> Result<Made, Error> {
     let now_ms = crate::now_ms();
     change(path, |keys| {
         let old = keys.iter_mut().find(|entry| entry.id == id).ok_or(Error::NoSuchKey)?;
@@ -223,7 +258,8 @@ pub fn rotate(path: &Path, id: &str, overlap: Duration) -> Result<Made, Error> {
             0 => 0,
             expires_ms => now_ms.saturating_add(expires_ms.saturating_sub(old.created_ms).max(0)),
         };
-        let (entry, made) = make(old.owner.clone(), old.scopes.clone(), expires_ms)?;
+        let subjects = matches!(old.owner, Owner::Gateway(_)).then_some(subjects);
+        let (entry, made) = make(old.owner.clone(), subjects, old.scopes.clone(), expires_ms)?;
         let over_ms = later(now_ms, overlap);
         old.expires_ms = if old.expires_ms == 0 { over_ms } else { old.expires_ms.min(over_ms) };
         keys.push(entry);
@@ -231,15 +267,25 @@ pub fn rotate(path: &Path, id: &str, overlap: Duration) -> Result<Made, Error> {
     })
 }
 
-/// A new key, as the file has it and as it is shown.
-fn make(owner: Owner, scopes: Option<Vec<KeyScope>>, expires_ms: UnixMs) -> Result<(Entry, Made), Error> {
-    let (mut id, mut secret) = ([0; 6], [0; 32]);
-    getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret)).map_err(Error::Random)?;
+/// A new key, as the file has it and as it is shown: random, or made of the identity key of `subjects`.
+fn make(
+    owner: Owner,
+    subjects: Option<&Subjects>,
+    scopes: Option<Vec<KeyScope>>,
+    expires_ms: UnixMs,
+) -> Result<(Entry, Made), Error> {
+    let (mut id, mut secret) = ([0; 6], Zeroizing::new([0; 32]));
+    getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut *secret)).map_err(Error::Random)?;
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = format!("tamis_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
+    let secret = subjects.map_or(secret, |subjects| subjects.gateway_secret(&id));
+    let key = text_of(&id, &secret);
     let digest = digest_of(&key).to_hex().to_string();
     let entry = Entry { id: id.clone(), owner, created_ms: crate::now_ms(), expires_ms, scopes, digest };
     Ok((entry, Made { id, key, expires_ms }))
+}
+
+fn text_of(id: &str, secret: &[u8; 32]) -> String {
+    format!("tamis_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(secret))
 }
 
 /// The moment `after` from `now_ms`; at the end of what can be said, never 0, which is no end.

@@ -20,6 +20,7 @@ mod problem_pages;
 mod problems;
 mod rates;
 mod recording;
+pub mod replies;
 mod rows;
 mod scopes;
 mod serve;
@@ -27,6 +28,7 @@ mod shape;
 mod state;
 mod suppressions;
 mod tls;
+mod webhooks;
 
 pub use access::Access;
 pub use admin::admin;

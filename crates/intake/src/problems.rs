@@ -40,6 +40,10 @@ macro_rules! codes {
 codes! {
     NotJson = "NOT_JSON", BAD_REQUEST, "The body is not JSON",
         "Send one JSON object with content-type: application/json. The message names line and column.";
+    WrongContentType = "WRONG_CONTENT_TYPE", BAD_REQUEST, "The body is of another kind",
+        "The message names the content types that this path takes.";
+    NotAForm = "NOT_A_FORM", BAD_REQUEST, "The body is not a form",
+        "Send it as application/x-www-form-urlencoded, in UTF-8.";
     BadField = "BAD_FIELD", BAD_REQUEST, "A field is missing, unknown or wrong",
         "`details.field` names it and the message says what it may be. Mend it and send the call again.";
     BodyUnreadable = "BODY_UNREADABLE", BAD_REQUEST, "The body broke off",
@@ -71,6 +75,10 @@ codes! {
         "`details.limit_rows` says how many there may be in all arrays together. Split the call.";
     AllRejected = "ALL_REJECTED", UNPROCESSABLE_ENTITY, "Every row was rejected",
         "`details.rejected` names each row with its code (below). Nothing was recorded.";
+    MissingAddress = "MISSING_ADDRESS", UNPROCESSABLE_ENTITY, "The event says of nobody",
+        "Send the address of the person, or the postal address of returned post.";
+    InvalidAddress = "INVALID_ADDRESS", UNPROCESSABLE_ENTITY, "The event's address is nobody's",
+        "Send it as the message was sent to it: a telephone number, an e-mail address, or a whole postal address.";
     TooManyCalls = "TOO_MANY_CALLS", TOO_MANY_REQUESTS, "Too many calls at once",
         "Wait as long as `Retry-After` says and send the call again. Fewer, larger calls get more through.";
     RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, "Too many calls in this time",

@@ -25,6 +25,7 @@ use crate::once::{Once, Remembered};
 use crate::problems::Code;
 use crate::rates::{self, Peer, Rates, Slot};
 use crate::scopes::KeyScope;
+use crate::webhooks::{self, Webhooks};
 use crate::{body, consents, links, openapi, problem_pages, suppressions};
 
 /// Calls at once; one may hold a body of 4 MiB and what is made of it.
@@ -44,6 +45,7 @@ pub struct ApiState {
     pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) ack_timeout: Duration,
     pub(crate) policy: Current,
+    pub(crate) webhooks: Arc<Webhooks>,
     /// What links begin with.
     pub(crate) public_url: Arc<str>,
     access: Access,
@@ -69,6 +71,7 @@ impl ApiState {
             snapshots: None,
             ack_timeout: ACK_TIMEOUT,
             policy: Current::default(),
+            webhooks: Arc::default(),
             public_url: "".into(),
             access,
             process_token: None,
@@ -188,6 +191,11 @@ impl ApiState {
         )
     }
 
+    /// Who may call.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Nothing is recorded or looked up before the filter has read its log: only then is it known that the key is the
     /// log's, and what is in force. Nor with a key from before a rotation.
     pub(crate) fn loaded(&self) -> Result<(), Refusal> {
@@ -204,7 +212,8 @@ impl ApiState {
     }
 }
 
-fn place(calls: &Arc<Semaphore>) -> Result<Place, Refusal> {
+/// A place among `calls`.
+pub(crate) fn place(calls: &Arc<Semaphore>) -> Result<Place, Refusal> {
     let permit = calls
         .clone()
         .try_acquire_owned()
@@ -224,7 +233,8 @@ pub fn api(state: ApiState) -> Router {
         .route("/openapi.json", get(openapi::document))
         .route("/problems", get(problem_pages::all))
         .route("/problems/{code}", get(problem_pages::one))
-        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        .merge(webhooks::routes());
     if state.local.is_some() {
         let local = Router::new()
             .route("/v1/local/snapshot", post(local::snapshot))

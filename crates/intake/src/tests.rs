@@ -11,4 +11,6 @@ mod opening;
 mod rated;
 mod repeating;
 mod secured;
+mod told;
+mod webhooks;
 mod writing;

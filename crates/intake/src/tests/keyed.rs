@@ -189,7 +189,7 @@ async fn an_expired_key_is_a_401_that_tells_nothing() {
     for kind in ["expired_key", "unknown_key"] {
         assert!(text.contains(&format!(r#"tamis_errors_total{{stage="access",kind="{kind}"}} 1"#)), "{text}");
     }
-    assert!(matches!(keys::rotate(&house.keys, &id, short), Err(Error::Expired)));
+    assert!(matches!(keys::rotate(&house.keys, &id, short, &house.subjects), Err(Error::Expired)));
 }
 
 /// Guarantees: a rotated key and its successor both open while they overlap, for the same owner and scopes; then only the new
@@ -201,7 +201,7 @@ async fn a_rotated_key_is_taken_until_the_overlap_is_over() {
     let scopes = Some(vec![KeyScope::WriteSuppressions]);
     let day = Duration::from_secs(86_400);
     let old = keys::create_with(&house.keys, Owner::Tenant("acme".into()), scopes, Some(day)).unwrap();
-    let new = keys::rotate(&house.keys, &old.id, Duration::from_millis(1_800)).unwrap();
+    let new = keys::rotate(&house.keys, &old.id, Duration::from_millis(1_800), &house.subjects).unwrap();
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(house.add(&old.key, &body()).await.status, 200);
     assert_eq!(house.add(&new.key, &body()).await.status, 200);
@@ -214,10 +214,10 @@ async fn a_rotated_key_is_taken_until_the_overlap_is_over() {
     assert!(of(&old.id).has_expired(crate::now_ms()));
     let lives = of(&new.id).expires_ms - of(&new.id).created_ms;
     assert!((86_390_000..=86_400_000).contains(&lives), "as long as the old one was meant to: {lives}");
-    assert!(matches!(keys::rotate(&house.keys, "none", day), Err(Error::NoSuchKey)));
+    assert!(matches!(keys::rotate(&house.keys, "none", day, &house.subjects), Err(Error::NoSuchKey)));
     // An overlap does not make a key live longer.
     let soon = keys::create_with(&house.keys, Owner::Operator, None, Some(Duration::from_secs(60))).unwrap();
-    keys::rotate(&house.keys, &soon.id, day).unwrap();
+    keys::rotate(&house.keys, &soon.id, day, &house.subjects).unwrap();
     let listed = keys::list(&house.keys).unwrap();
     assert_eq!(listed.iter().find(|entry| entry.id == soon.id).unwrap().expires_ms, soon.expires_ms);
 }

@@ -120,10 +120,19 @@ impl Keys {
         match command {
             Api::Create(Create { whose, scope, expires_in }) => {
                 let scopes = (!scope.is_empty()).then_some(scope);
-                show(global, &keys::create_with(path, whose.owner(), scopes, expires_in)?)
+                // A gateway's secret is made of the identity key: what it signs must be checked.
+                let made = match whose.owner() {
+                    Owner::Gateway(name) => {
+                        keys::create_gateway(path, &name, &context.subjects()?, scopes, expires_in)?
+                    }
+                    owner @ (Owner::Tenant(_) | Owner::Operator) => {
+                        keys::create_with(path, owner, scopes, expires_in)?
+                    }
+                };
+                show(global, &made)
             }
             Api::Rotate { id, overlap } => {
-                let made = keys::rotate(path, &id, overlap)?;
+                let made = keys::rotate(path, &id, overlap, &context.subjects()?)?;
                 output::note(format!(
                     "Key {id} is taken for {overlap:?} more, if it does not expire before."
                 ));
