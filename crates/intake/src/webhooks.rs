@@ -7,6 +7,7 @@
 mod arf;
 mod event;
 mod infobip;
+mod report;
 mod seen;
 mod signature;
 mod twilio;
@@ -81,7 +82,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/v1/inbound/infobip/{gateway}", post(from_infobip))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let reports = Router::new()
-        .route("/v1/inbound/arf/{gateway}", post(report))
+        .route("/v1/inbound/arf/{gateway}", post(from_mail))
         .layer(DefaultBodyLimit::max(REPORT_BYTES_MAX));
     events.merge(reports)
 }
@@ -196,7 +197,7 @@ async fn from_infobip(
 }
 
 /// `POST /v1/inbound/arf/{gateway}`: a feedback report.
-async fn report(
+async fn from_mail(
     Shared(state): Shared<ApiState>,
     Path(gateway): Path<String>,
     request: Request,

@@ -46,8 +46,8 @@ const CANARIES: [&str; 9] = [
 ];
 
 fn signed(key: &str, body: &str) -> String {
-    let at_s = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    let at_s = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes any key");
     mac.update(format!("{at_s}.{body}").as_bytes());
     let hex: String = mac.finalize().into_bytes().iter().map(|octet| format!("{octet:02x}")).collect();
     format!("t={at_s},v1={hex}")
@@ -91,7 +91,7 @@ async fn no_person_and_no_text_is_logged_at_trace() {
         ("/v1/inbound", json, event.replace("06 39 98 12 34", "canary")),
         ("/v1/inbound", json, event.replace("\"g\"", "\"canary\"")),
         ("/v1/inbound", json, event.replace("reply", "canary")),
-        ("/v1/inbound", json, event.replace("contact", "canary")),
+        ("/v1/inbound", json, event.replace("contact", "canary@x")),
         ("/v1/inbound", json, "canary".to_owned()),
         ("/v1/inbound/infobip/g", json, batch.to_owned()),
         ("/v1/inbound/infobip/g", json, "{\"canary\":".to_owned()),
@@ -125,7 +125,7 @@ async fn no_person_and_no_text_is_logged_at_trace() {
         }
     }
     assert!(taken >= 5 && refused >= 20, "{taken} {refused}");
-    running.drain(Duration::from_secs(5));
+    let _ = running.drain(Duration::from_secs(5));
     let said = String::from_utf8(log.0.lock().clone()).unwrap();
     assert!(said.contains("inbound events taken") && said.contains(&id), "the log was on");
     for canary in CANARIES {
