@@ -13,7 +13,7 @@ use utoipa::OpenApi;
 use crate::once::KEY_MOST;
 use crate::problems::Code;
 use crate::scopes::KeyScope;
-use crate::{consents, links, suppressions};
+use crate::{consents, links, suppressions, webhooks};
 
 pub(crate) mod schemas;
 
@@ -29,7 +29,11 @@ pub(crate) mod schemas;
         suppressions::look_up,
         links::mint,
         consents::grant,
-        consents::withdraw
+        consents::withdraw,
+        webhooks::one,
+        webhooks::from_twilio,
+        webhooks::from_infobip,
+        webhooks::from_mail
     ),
     components(schemas(schemas::Problem))
 )]
@@ -57,6 +61,9 @@ const WITH_BODY: &[Code] = &[
 const WRITING: &[Code] =
     &[Code::BadIdempotencyKey, Code::IdempotencyKeyReused, Code::IdempotencyKeyInUse, Code::NotDurable];
 
+/// And every call that tells of an event, with these.
+const TOLD: &[Code] = &[Code::WrongContentType, Code::MissingAddress, Code::InvalidAddress, Code::NotDurable];
+
 /// What a call needs, and the codes of its own.
 const OWN_CODES: &[(&str, KeyScope, &[&[Code]])] = &[
     ("/v1/suppressions", KeyScope::WriteSuppressions, &[WITH_BODY, WRITING, &[Code::AllRejected]]),
@@ -64,12 +71,16 @@ const OWN_CODES: &[(&str, KeyScope, &[&[Code]])] = &[
     ("/v1/suppressions/lookup", KeyScope::ReadSuppressions, &[WITH_BODY]),
     ("/v1/unsubscribe-links", KeyScope::Links, &[WITH_BODY]),
     ("/v1/consents", KeyScope::Consents, &[WITH_BODY, WRITING, &[Code::AllRejected]]),
+    ("/v1/inbound", KeyScope::Inbound, &[WITH_BODY, TOLD]),
+    ("/v1/inbound/twilio/{gateway}", KeyScope::Inbound, &[WITH_BODY, TOLD, &[Code::NotAForm]]),
+    ("/v1/inbound/infobip/{gateway}", KeyScope::Inbound, &[WITH_BODY, TOLD]),
+    ("/v1/inbound/arf/{gateway}", KeyScope::Inbound, &[WITH_BODY, TOLD]),
     ("/v1/consents/withdraw", KeyScope::Consents, &[WITH_BODY, WRITING, &[Code::AllRejected]]),
 ];
 
 /// What comes in has no field that is not known (`ask`).
 const STRICT: &[&str] =
-    &["OptOuts", "Lifts", "LookUps", "PostalAddress", "LinkAsk", "Consents", "Withdrawals"];
+    &["OptOuts", "Lifts", "LookUps", "PostalAddress", "LinkAsk", "Consents", "Withdrawals", "Inbound"];
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     serde_json::to_string_pretty(&document_value()).expect("it is made of texts and numbers")
@@ -91,6 +102,9 @@ fn document_value() -> Value {
     document["components"]["securitySchemes"] = json!({ "key": {
         "type": "http", "scheme": "bearer",
         "description": "A key of `tamis keys api create`, of one tenant, a gateway or an operator.",
+    }, "signature": {
+        "type": "apiKey", "in": "header", "name": "X-Tamis-Signature",
+        "description": "`t=<Unix s>,v1=<hex>`: HMAC-SHA-256 with the gateway's key over `<t>.<body>`, five minutes old at most.",
     }});
     let paths = document["paths"].as_object_mut().map(std::mem::take).unwrap_or_default();
     let described = paths.into_iter().map(|(path, mut item)| {
@@ -103,9 +117,15 @@ fn document_value() -> Value {
     document
 }
 
+/// Calls under this are signed with a gateway's key, which need not be in them.
+const SIGNED: &str = "/v1/inbound";
+
 /// Adds what all calls have: the scope needed, headers, codes by status.
 fn describe(path: &str, operation: &mut Value) {
     let Some((_, scope, own)) = OWN_CODES.iter().find(|(known, _, _)| *known == path) else { return };
+    if path.starts_with(SIGNED) {
+        operation["security"] = json!([{ "signature": [] }]);
+    }
     let text = operation["description"].as_str().unwrap_or_default();
     operation["description"] = json!(format!("{text}\n\nNeeds the scope `{}`.", scope.as_str()).trim());
     let codes: Vec<Code> = KEYED.iter().chain(own.iter().copied().flatten()).copied().collect();

@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 use crate::access::{Signers, bearer};
 use crate::answer::Refusal;
 use crate::keys::{Entry, Owner, digest_of};
+use crate::openapi::schemas;
 use crate::problems::Code;
 use crate::replies::{self, Effect, Made};
 use crate::state::{ApiState, Place, place};
@@ -123,8 +124,11 @@ struct Done {
     rejected: Vec<Value>,
 }
 
-/// `POST /v1/inbound`: one event as JSON.
-async fn one(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
+/// Hand in one event: a reply, a bounce, a complaint, a key press, returned post. Signed with the gateway's key.
+#[utoipa::path(post, path = "/v1/inbound", tag = "inbound", operation_id = "tellInbound",
+    request_body = schemas::Inbound,
+    responses((status = 200, description = "What came of it is recorded, durably.", body = schemas::Told)))]
+pub(crate) async fn one(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
     let call = Call::read(state, request, BODY_BYTES_MAX, &["application/json"]).await?;
     let done = call
         .take(|call| {
@@ -142,7 +146,11 @@ async fn one(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<V
 }
 
 /// `POST /v1/inbound/twilio/{gateway}`: a form; the answer is a TwiML document that says nothing back.
-async fn from_twilio(
+#[utoipa::path(post, path = "/v1/inbound/twilio/{gateway}", tag = "inbound", operation_id = "tellInboundAsTwilio",
+    params(("gateway" = String, Path, description = "Whose webhook it is.")),
+    request_body(content = schemas::TwilioForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "An empty TwiML document.", body = String, content_type = "text/xml")))]
+pub(crate) async fn from_twilio(
     Shared(state): Shared<ApiState>,
     Path(gateway): Path<String>,
     request: Request,
@@ -172,7 +180,11 @@ async fn from_twilio(
 }
 
 /// `POST /v1/inbound/infobip/{gateway}`: a batch as JSON.
-async fn from_infobip(
+#[utoipa::path(post, path = "/v1/inbound/infobip/{gateway}", tag = "inbound", operation_id = "tellInboundAsInfobip",
+    params(("gateway" = String, Path, description = "Whose webhook it is.")),
+    request_body = schemas::InfobipMessages,
+    responses((status = 200, description = "What came of the messages is recorded, durably.", body = schemas::ToldMany)))]
+pub(crate) async fn from_infobip(
     Shared(state): Shared<ApiState>,
     Path(gateway): Path<String>,
     request: Request,
@@ -197,7 +209,11 @@ async fn from_infobip(
 }
 
 /// `POST /v1/inbound/arf/{gateway}`: a feedback report.
-async fn from_mail(
+#[utoipa::path(post, path = "/v1/inbound/arf/{gateway}", tag = "inbound", operation_id = "tellInboundReport",
+    params(("gateway" = String, Path, description = "Whose mail server it is.")),
+    request_body(content = String, content_type = "message/rfc822"),
+    responses((status = 200, description = "What came of the report is recorded, durably.", body = schemas::Told)))]
+pub(crate) async fn from_mail(
     Shared(state): Shared<ApiState>,
     Path(gateway): Path<String>,
     request: Request,

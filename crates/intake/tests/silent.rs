@@ -1,5 +1,7 @@
 //! Nothing that gateways tell is logged, at any level, whatever is wrong with it.
 
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;

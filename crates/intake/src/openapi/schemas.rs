@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use tamis_campaign::{Channel, RecordReason, Source};
+use tamis_campaign::{Channel, InboundKind, RecordReason, Source};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -34,6 +34,10 @@ names! {
     ChannelOrAll = Channel::ALL.iter().map(|channel| channel.as_str()).chain(["all"]).collect();
     /// A channel that has links.
     LinkChannel = Channel::ALL.iter().filter(|channel| **channel != Channel::Mail).map(|channel| channel.as_str()).collect();
+    /// What happened.
+    EventKind = InboundKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    /// The channel of the message that it is about.
+    EventChannel = Channel::ALL.iter().map(|channel| channel.as_str()).collect();
     /// Why somebody is suppressed.
     SuppressionReason = RecordReason::ALL
         .iter()
@@ -304,6 +308,88 @@ pub(crate) struct Withdrawals {
         example = "call-4711"
     )]
     evidence: String,
+}
+
+/// What a gateway tells: an `InboundEvent`. What it must hold depends on `kind`.
+#[derive(ToSchema)]
+pub(crate) struct Inbound {
+    /// Who tells; the key's owner.
+    #[schema(pattern = "^[A-Za-z0-9._:-]{1,64}$", example = "sms-paris")]
+    gateway: String,
+    /// The gateway's own id of the event.
+    message_id: String,
+    #[schema(inline)]
+    kind: EventKind,
+    #[schema(inline)]
+    channel: EventChannel,
+    /// Of the person; not of returned post.
+    #[schema(example = "+33639981234")]
+    address: Option<String>,
+    /// The short code or sender that it was sent to.
+    to: Option<String>,
+    /// What the person wrote; read, and forgotten.
+    text: Option<String>,
+    /// Unix ms.
+    #[schema(minimum = 0)]
+    received_at_ms: Option<i64>,
+    /// When the gateway knows it.
+    tenant: Option<String>,
+    /// When the gateway knows it.
+    job_id: Option<String>,
+    /// The tenant's own id of the person.
+    contact: Option<String>,
+    postal: Option<PostalAddress>,
+}
+
+/// What an event came to.
+#[derive(ToSchema)]
+pub(crate) struct Told {
+    /// Records written.
+    recorded: u32,
+    /// What it says; `repeated` when it was taken before.
+    meaning: String,
+}
+
+/// What several events came to.
+#[derive(ToSchema)]
+pub(crate) struct ToldMany {
+    /// Records written.
+    recorded: u32,
+    /// Messages that were not taken, by their place, each with a code.
+    rejected: Vec<RejectedMessage>,
+}
+
+/// A message that was not taken.
+#[derive(ToSchema)]
+pub(crate) struct RejectedMessage {
+    index: u32,
+    code: String,
+}
+
+/// As Twilio posts a message that came in; more fields may stand there.
+#[derive(ToSchema)]
+#[schema(rename_all = "PascalCase")]
+pub(crate) struct TwilioForm {
+    message_sid: String,
+    from: String,
+    to: String,
+    body: String,
+}
+
+/// As Infobip posts messages that came in; more fields may stand there.
+#[derive(ToSchema)]
+pub(crate) struct InfobipMessages {
+    results: Vec<InfobipMessage>,
+}
+
+/// One of them.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct InfobipMessage {
+    message_id: String,
+    from: String,
+    to: String,
+    text: String,
 }
 
 /// Why a call is refused (RFC 9457).

@@ -7,7 +7,7 @@ use super::*;
 use crate::tests::house::House;
 
 /// The API's routes as `state.rs` has them.
-const ROUTES: &str = include_str!("../state.rs");
+const ROUTES: &str = concat!(include_str!("../state.rs"), include_str!("../webhooks.rs"));
 /// Routes that are no part of what is published.
 const UNPUBLISHED: &[&str] = &["/v1/local/", "/openapi.json", "/problems"];
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
