@@ -26,7 +26,7 @@ pub type Acked = Box<dyn FnOnce(Result<Positions, Error>) + Send>;
 
 /// A transactional log with the topics of the contract.
 pub trait Bus: Send + Sync + 'static {
-    /// A member of the router's group that reads `send-jobs`.
+    /// A member of the router's group that reads `send-jobs`, or of the group that reads `inbound`.
     type Jobs: Jobs;
     /// A transactional writer of deliveries, outcomes, dead letters and offsets.
     type Ledger: Ledger;
@@ -51,6 +51,13 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// When the clients cannot be made: settings that the log does not take.
     fn join(&self, worker: u16) -> Result<(Self::Jobs, Self::Ledger), Error>;
+
+    /// Joins the group of those who read `inbound`, and opens a ledger for its offsets and dead letters. `None` on a log
+    /// without that topic.
+    ///
+    /// # Errors
+    /// As [`Bus::join`].
+    fn inbound(&self) -> Result<Option<(Self::Jobs, Self::Ledger)>, Error>;
 
     /// Opens a connection for the barrier.
     ///
@@ -104,7 +111,7 @@ pub trait Bus: Send + Sync + 'static {
     fn purger(&self) -> Result<Self::Purger, Error>;
 }
 
-/// Reads `send-jobs` as one member of the router's group. Used by one thread; batches borrow from it.
+/// Reads `send-jobs`, or `inbound`, as one member of the group that does. Used by one thread; batches borrow from it.
 ///
 /// Rebalances are told by [`Jobs::poll`] and answered by [`Jobs::assign`] or [`Jobs::unassign`]: nothing of the
 /// assignment changes in between, so that its owner can end a transaction first (KIP-447; eager protocol).
