@@ -213,6 +213,22 @@ closed! {
 }
 
 closed! {
+    /// What a gateway tells of (contract, section 2, `InboundEvent`).
+    InboundKind {
+        /// An answer to a message.
+        Reply = 1, "reply";
+        /// The address does not exist.
+        HardBounce = 2, "hard_bounce";
+        /// The person complained.
+        Complaint = 3, "complaint";
+        /// A key was pressed in a voice call.
+        Keypress = 4, "keypress";
+        /// Post came back.
+        ReturnedMail = 5, "returned_mail";
+    }
+}
+
+closed! {
     /// Why a job is refused (contract, section 8). Names are upper case on the wire: see [`RefusalCode::code`].
     RefusalCode {
         /// The policy has no such tenant.

@@ -7,7 +7,7 @@ mod closed;
 mod ident;
 
 pub use closed::{
-    Channel, Identity, Purpose, Reason, RecordReason, RefusalCode, RejectReason, Source, Verdict,
+    Channel, Identity, InboundKind, Purpose, Reason, RecordReason, RefusalCode, RejectReason, Source, Verdict,
 };
 pub use ident::{Campaign, IllFormed, JobId, Tenant, is_identifier};
 

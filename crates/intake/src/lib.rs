@@ -12,6 +12,7 @@ pub mod keys;
 mod local;
 mod patient;
 mod recording;
+pub mod replies;
 mod rows;
 mod serve;
 mod shape;

@@ -51,6 +51,20 @@ codes! {
     MissingTenant = "MISSING_TENANT", "tenant is missing";
     /// A `tenant` outside its alphabet or length.
     BadTenant = "BAD_TENANT", "tenant must be 1 to 64 characters of [A-Za-z0-9._:-]";
+    /// Of an inbound event: a singular field twice, or another field out of its range.
+    BadField = "BAD_FIELD", "the field stands twice, or is longer or of another form than it may be";
+    /// Of an inbound event: no `gateway`, or one outside its alphabet or length.
+    BadGateway = "BAD_GATEWAY", "gateway must be 1 to 128 characters of [A-Za-z0-9._:-]";
+    /// Of an inbound event: no `message_id`, or none that can be one.
+    BadMessageId = "BAD_MESSAGE_ID", "message_id must be 1 to 1,024 octets without control characters";
+    /// Of an inbound event: a `kind` that does not exist.
+    BadKind = "BAD_KIND", "kind must be one of the contract's";
+    /// Of an inbound event: no `channel`, or one that the kind does not have.
+    BadChannel = "BAD_CHANNEL", "channel is missing, or not one that this kind has";
+    /// Of an inbound event: nobody is named.
+    MissingAddress = "MISSING_ADDRESS", "the person's address is missing: address, and postal for MAIL";
+    /// Of an inbound event: what is named is nobody's address.
+    InvalidAddress = "INVALID_ADDRESS", "it is no address of this channel";
 }
 
 impl From<Damage> for DeadLetterCode {

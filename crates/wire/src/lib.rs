@@ -5,6 +5,7 @@
 mod cursor;
 mod dead_letter;
 mod decided;
+pub mod inbound;
 mod job;
 mod outcome;
 mod put;

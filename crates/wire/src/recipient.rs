@@ -62,7 +62,7 @@ impl<'a> RecipientView<'a> {
     }
 }
 
-fn postal(body: &[u8]) -> Result<Postal<'_>, Malformed> {
+pub(crate) fn postal(body: &[u8]) -> Result<Postal<'_>, Malformed> {
     let mut fields: [Option<&str>; 6] = [None; 6];
     let mut cursor = Cursor::new(body);
     while !cursor.is_at_end() {
