@@ -24,6 +24,9 @@ use tamis_campaign::Channel;
 /// What happens when the log has answered about records that were handed to it.
 pub type Acked = Box<dyn FnOnce(Result<Positions, Error>) + Send>;
 
+/// A member of a group, and the ledger that commits its offsets.
+pub type Joined<B> = (<B as Bus>::Jobs, <B as Bus>::Ledger);
+
 /// A transactional log with the topics of the contract.
 pub trait Bus: Send + Sync + 'static {
     /// A member of the router's group that reads `send-jobs`, or of the group that reads `inbound`.
@@ -50,14 +53,14 @@ pub trait Bus: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the clients cannot be made: settings that the log does not take.
-    fn join(&self, worker: u16) -> Result<(Self::Jobs, Self::Ledger), Error>;
+    fn join(&self, worker: u16) -> Result<Joined<Self>, Error>;
 
     /// Joins the group of those who read `inbound`, and opens a ledger for its offsets and dead letters. `None` on a log
     /// without that topic.
     ///
     /// # Errors
     /// As [`Bus::join`].
-    fn inbound(&self) -> Result<Option<(Self::Jobs, Self::Ledger)>, Error>;
+    fn inbound(&self) -> Result<Option<Joined<Self>>, Error>;
 
     /// Opens a connection for the barrier.
     ///
