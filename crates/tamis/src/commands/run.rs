@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tamis_bus::Bus;
+use tamis_bus::{Bus, topic_name};
 use tamis_bus::kafka::{Kafka, topics};
+use tamis_intake::inbound::{Inbound, Parts};
 use tamis_intake::{Access, ApiState, Local};
 use tamis_pipeline::Running;
+use tamis_policy::Current;
 use tamis_settings::Auth;
 use tamis_subject::Subjects;
 use tamis_telemetry::{Health, Metrics};
@@ -26,6 +28,8 @@ use crate::serving::Serving;
 
 /// From SIGTERM to the end (contract, section 9).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// The reader of `inbound`'s share of it: a batch takes milliseconds, and one that takes longer is read again.
+const INBOUND_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often the key file is looked at: a new one counts within five seconds, as API keys do.
@@ -152,7 +156,7 @@ impl House {
     fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn Local>>) -> Outcome {
         let options = self.context.options(self.workers());
         let running = tamis_pipeline::start(
-            bus,
+            bus.clone(),
             self.subjects.clone(),
             options,
             self.metrics.clone(),
@@ -166,6 +170,7 @@ impl House {
                 return Err(failure);
             }
         };
+        let inbound = self.run.has(Role::Intake).then(|| self.inbound(bus, &running));
         let mut ready = false;
         let mut key_file = KeyWatch::new(self.context.settings.identity().key_file());
         let stopped = loop {
@@ -188,7 +193,10 @@ impl House {
         };
         drop(advertised);
         tracing::info!("draining");
-        let drained = running.drain(DRAIN_TIMEOUT);
+        // First, since it needs what the others give.
+        let begun = Instant::now();
+        let read = inbound.is_none_or(|inbound| inbound.drain(INBOUND_DRAIN_TIMEOUT));
+        let drained = running.drain(DRAIN_TIMEOUT.saturating_sub(begun.elapsed())) && read;
         match stopped {
             Some(stopped) => Err(stopped.into()),
             None if drained => Ok(()),
@@ -209,6 +217,19 @@ impl House {
             admin = %http.admin(),
             "tamis is ready"
         );
+    }
+
+    /// Reads what gateways write to `inbound`, where the log has it.
+    fn inbound<B: Bus>(&self, bus: Arc<B>, running: &Running) -> Inbound {
+        let parts = Parts {
+            filter: running.filter(),
+            recorder: running.recorder(),
+            policy: Current::default(),
+            topic: topic_name(self.context.settings.bus().prefix(), "inbound"),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+        };
+        Inbound::start(bus, parts)
     }
 
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.
