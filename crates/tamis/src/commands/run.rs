@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tamis_bus::{Bus, topic_name};
 use tamis_bus::kafka::{Kafka, topics};
+use tamis_bus::{Bus, topic_name};
 use tamis_intake::inbound::{Inbound, Parts};
 use tamis_intake::{Access, ApiState, Local};
 use tamis_pipeline::Running;
