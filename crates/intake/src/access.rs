@@ -89,6 +89,24 @@ impl Access {
     }
 }
 
+/// Who may sign.
+pub(crate) enum Signers {
+    /// Nobody signs (`http.auth = "off"`).
+    Nobody,
+    /// The owners of these keys; others are not looked at.
+    Keys(Arc<[Entry]>),
+}
+
+impl Access {
+    /// The keys that there are now.
+    pub(crate) fn signers(&self) -> Signers {
+        match &self.0 {
+            None => Signers::Nobody,
+            Some(watched) => Signers::Keys(watched.keys()),
+        }
+    }
+}
+
 impl Watched {
     fn keys(&self) -> Arc<[Entry]> {
         let mut known = self.known.lock();
@@ -115,7 +133,8 @@ fn mark(path: &Path) -> Option<Mark> {
     Some((metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// What stands after `Bearer`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }

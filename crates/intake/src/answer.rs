@@ -4,6 +4,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tamis_wire::DeadLetterCode;
+use tamis_wire::inbound::{FIELDS, Wrong};
 
 /// A call that is refused. No text of it holds a value that came in.
 #[derive(Debug)]
@@ -55,6 +57,21 @@ impl Refusal {
 
     pub(crate) fn with(self, details: Value) -> Self {
         Self { details, ..self }
+    }
+}
+
+/// A field of an inbound event that is not as it must be: 422 where the event is understood and its address is nobody's.
+impl From<Wrong> for Refusal {
+    fn from(Wrong { code, field }: Wrong) -> Self {
+        let field = FIELDS.get(field as usize).copied().unwrap_or_default();
+        match code {
+            DeadLetterCode::MissingAddress | DeadLetterCode::InvalidAddress => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(status, code.as_str(), format!("{field}: {}", code.what()))
+                    .with(json!({ "field": field }))
+            }
+            _ => Self::field(field, code.what()),
+        }
     }
 }
 

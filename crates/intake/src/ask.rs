@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tamis_campaign::{Channel, Reason, RecordReason, Tenant, UnixMs, is_identifier};
 use tamis_wire::record::{EVIDENCE_MOST, Scope, is_evidence};
 
@@ -54,15 +55,20 @@ struct Written {
     reason_text: Option<Scalar>,
 }
 
+/// A body's JSON; what is wrong with it is told without a word of it.
+pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        if error.is_data() {
+            return unknown_field(&error.to_string());
+        }
+        let text = format!("not JSON at line {}, column {}", error.line(), error.column());
+        Refusal::new(StatusCode::BAD_REQUEST, "NOT_JSON", text)
+    })
+}
+
 impl Written {
     fn read(body: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(body).map_err(|error| {
-            if error.is_data() {
-                return unknown_field(&error.to_string());
-            }
-            let text = format!("not JSON at line {}, column {}", error.line(), error.column());
-            Refusal::new(StatusCode::BAD_REQUEST, "NOT_JSON", text)
-        })
+        json(body)
     }
 
     /// Refuses what is a field elsewhere, but not here.
@@ -239,7 +245,7 @@ fn opaque(field: &str, value: Option<Scalar>) -> Result<Option<String>, Refusal>
     Ok(written)
 }
 
-fn moment(field: &str, value: Option<Scalar>) -> Result<UnixMs, Refusal> {
+pub(crate) fn moment(field: &str, value: Option<Scalar>) -> Result<UnixMs, Refusal> {
     match value {
         None => Ok(0),
         Some(Scalar::Whole(ms)) if ms >= 0 => Ok(ms),
@@ -249,7 +255,7 @@ fn moment(field: &str, value: Option<Scalar>) -> Result<UnixMs, Refusal> {
     }
 }
 
-fn text(field: &str, value: Option<Scalar>) -> Result<Option<String>, Refusal> {
+pub(crate) fn text(field: &str, value: Option<Scalar>) -> Result<Option<String>, Refusal> {
     match value {
         None => Ok(None),
         Some(Scalar::Text(text)) => Ok(Some(text)),

@@ -11,6 +11,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tamis_campaign::{Tenant, UnixMs, is_identifier};
+use tamis_subject::Subjects;
+use zeroize::Zeroizing;
 
 /// Permission bits of group and others; none may be set.
 const OTHERS: u32 = 0o077;
@@ -65,6 +67,13 @@ impl Entry {
     /// Whether it can be a key. A name outside its alphabet would go into records that no reader takes.
     fn is_good(&self) -> bool {
         self.digest().is_some() && self.owner.is_good() && is_identifier(self.id.as_bytes(), ID_MOST)
+    }
+
+    /// The gateway's key itself, made again; `None` when it is none, or was made in another way or under another identity key.
+    pub(crate) fn gateway_key(&self, subjects: &Subjects) -> Option<Zeroizing<String>> {
+        let Owner::Gateway(_) = &self.owner else { return None };
+        let key = Zeroizing::new(text_of(&self.id, &subjects.gateway_secret(&self.id)));
+        (self.digest()? == digest_of(&key)).then_some(key)
     }
 
     /// The digest's bytes; `None` when it is not one.
@@ -124,13 +133,37 @@ pub enum Error {
 /// # Errors
 /// [`Error::BadOwner`], or when the file can't be read or written.
 pub fn create(path: &Path, owner: Owner) -> Result<(String, String), Error> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *secret).map_err(Error::Random)?;
+    let id = new_id()?;
+    add(path, owner, text_of(&id, &secret), id)
+}
+
+/// As [`create`], for the gateway `name`: its secret is made of the identity key, so that what it signs can be checked though no
+/// secret is stored ([`Subjects::gateway_secret`]).
+///
+/// # Errors
+/// As [`create`].
+pub fn create_gateway(path: &Path, name: &str, subjects: &Subjects) -> Result<(String, String), Error> {
+    let id = new_id()?;
+    let text = text_of(&id, &subjects.gateway_secret(&id));
+    add(path, Owner::Gateway(name.to_owned()), text, id)
+}
+
+fn new_id() -> Result<String, Error> {
+    let mut id = [0; 6];
+    getrandom::fill(&mut id).map_err(Error::Random)?;
+    Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn text_of(id: &str, secret: &[u8; 32]) -> String {
+    format!("tamis_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(secret))
+}
+
+fn add(path: &Path, owner: Owner, key: String, id: String) -> Result<(String, String), Error> {
     if !owner.is_good() {
         return Err(Error::BadOwner);
     }
-    let (mut id, mut secret) = ([0; 6], [0; 32]);
-    getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret)).map_err(Error::Random)?;
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = format!("tamis_{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
     let digest = digest_of(&key).to_hex().to_string();
     change(path, |keys| {
         keys.push(Entry { id: id.clone(), owner, created_ms: crate::now_ms(), digest });

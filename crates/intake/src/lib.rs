@@ -19,6 +19,7 @@ mod serve;
 mod shape;
 mod state;
 mod suppressions;
+mod webhooks;
 
 pub use access::Access;
 pub use admin::admin;

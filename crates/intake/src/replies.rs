@@ -12,8 +12,10 @@ mod reading;
 
 use tamis_bus::KeyedRecord;
 use tamis_campaign::{Channel, Identity, InboundKind, RecordReason, Source, Tenant, UnixMs};
+use tamis_pipeline::View;
 use tamis_policy::Policy;
 use tamis_subject::{Invalid, SCHEME, Subject, Subjects};
+use tamis_suppression::Unreadable;
 use tamis_wire::DeadLetterCode;
 use tamis_wire::inbound::{InboundEvent, Wrong};
 use tamis_wire::record::{self, Record, Scope, State, is_evidence};
@@ -35,6 +37,40 @@ pub struct Effect {
     pub records: Vec<Made>,
 }
 
+impl Effect {
+    /// Takes out what an event of `since_ms` lifts although the person said no again afterwards: `view` has a stop of the same scope that
+    /// was recorded later. So a start that was held up, or is sent once more, undoes no stop that came after it. Clocks are the gateway's
+    /// and the log's: where they differ a start may be needed twice, and no stop is lost that came later by both.
+    ///
+    /// # Errors
+    /// When the filter can't tell.
+    pub fn without_outlived(self, view: &View, since_ms: UnixMs, now_ms: UnixMs) -> Result<Self, Unreadable> {
+        let mut records = Vec::with_capacity(self.records.len());
+        for made in self.records {
+            let Made { first, record } = &made;
+            let outlived = record.state == State::Lifted
+                && view
+                    .in_force(record.scope.names().0, &view.key().advance(*first, SCHEME), now_ms)?
+                    .iter()
+                    .any(|found| {
+                        found.recorded_at_ms > since_ms
+                            && (found.reason, &found.scope, found.channel)
+                                == (record.reason, &record.scope, record.channel)
+                    });
+            if !outlived {
+                records.push(made);
+            }
+        }
+        Ok(Self { records, ..self })
+    }
+
+    /// Whether it lifts something.
+    #[must_use]
+    pub fn lifts(&self) -> bool {
+        self.records.iter().any(|made| made.record.state == State::Lifted)
+    }
+}
+
 /// A record, with what chooses its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
@@ -44,6 +80,34 @@ pub struct Made {
 }
 
 impl Made {
+    /// A record in force from now on and for good, of the person with the subject `first` of the first scheme.
+    #[allow(clippy::too_many_arguments, reason = "the fields of a record")]
+    pub(crate) fn adding(
+        first: Subject,
+        identity: Identity,
+        scope: Scope,
+        channel: Channel,
+        reason: RecordReason,
+        source: Source,
+        evidence: Box<str>,
+        subjects: &Subjects,
+    ) -> Self {
+        let record = Record {
+            subject: subjects.advance(first, SCHEME),
+            identity,
+            scope,
+            channel: Some(channel),
+            reason,
+            state: State::InForce,
+            effective_at_ms: 0,
+            expires_at_ms: 0,
+            source,
+            evidence,
+            scheme: subjects.scheme(),
+        };
+        Self { first, record }
+    }
+
     /// For the log.
     #[must_use]
     pub fn keyed(&self, partitions: u32) -> KeyedRecord {
@@ -73,7 +137,7 @@ pub fn records(
     }
     let first = subjects.first();
     let address = address(event, &first)?;
-    let evidence = evidence(event);
+    let evidence = evidence(&event.message_id, &event.address, event.received_at_ms);
     let mut records = Vec::new();
     for (owner, (_, done)) in judged {
         let Some(Done { reason, state, expires, of_person }) = done else { continue };
@@ -86,20 +150,14 @@ pub fn records(
         for (first, identity) in
             [Some(address), contact.map(|c| (c, Identity::Contact))].into_iter().flatten()
         {
-            let record = Record {
-                subject: subjects.advance(first, SCHEME),
-                identity,
-                scope: owner.scope(),
-                channel: Some(event.channel),
-                reason,
-                state,
-                effective_at_ms: 0,
-                expires_at_ms: if expires { now_ms.saturating_add(BOUNCE_MS) } else { 0 },
-                source: source(event.kind),
-                evidence: evidence.clone(),
-                scheme: subjects.scheme(),
-            };
-            records.push(Made { first, record });
+            let (scope, evidence, source) = (owner.scope(), evidence.clone(), source(event.kind));
+            let mut made =
+                Made::adding(first, identity, scope, event.channel, reason, source, evidence, subjects);
+            made.record.state = state;
+            if expires {
+                made.record.expires_at_ms = now_ms.saturating_add(BOUNCE_MS);
+            }
+            records.push(made);
         }
     }
     Ok(Effect { says, records })
@@ -215,10 +273,10 @@ fn address(event: &InboundEvent, first: &Subjects) -> Result<(Subject, Identity)
 
 /// What is kept of the message's id: itself, a digest of it where no record may hold it (a `Message-ID` has an `@`), or only its moment
 /// where it was made of the address: a digest of an address can be guessed.
-fn evidence(event: &InboundEvent) -> Box<str> {
-    let id = event.message_id.trim();
-    if holds(id, event.address.trim()) {
-        return format!("received:{}", event.received_at_ms).into();
+pub(crate) fn evidence(id: &str, address: &str, received_at_ms: UnixMs) -> Box<str> {
+    let id = id.trim();
+    if holds(id, address.trim()) {
+        return format!("received:{received_at_ms}").into();
     }
     if is_evidence(id) {
         return id.into();

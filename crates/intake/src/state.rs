@@ -10,12 +10,14 @@ use axum::routing::{get, post};
 use tamis_bus::Recorder;
 use tamis_pipeline::Filter;
 use tamis_pipeline::snapshots::Snapshots;
+use tamis_policy::Current;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{Access, Caller};
 use crate::answer::{self, Refusal};
 use crate::local::{self, Local};
+use crate::webhooks::{self, Webhooks};
 use crate::{body, suppressions};
 
 /// Calls at once; one may hold a body of 4 MiB and what is made of it.
@@ -34,6 +36,8 @@ pub struct ApiState {
     pub(crate) local: Option<Arc<dyn Local>>,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) ack_timeout: Duration,
+    pub(crate) policy: Current,
+    pub(crate) webhooks: Arc<Webhooks>,
     access: Access,
     process_token: Option<Arc<str>>,
     calls: Arc<Semaphore>,
@@ -54,6 +58,8 @@ impl ApiState {
             local: None,
             snapshots: None,
             ack_timeout: ACK_TIMEOUT,
+            policy: Current::default(),
+            webhooks: Arc::default(),
             access,
             process_token: None,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
@@ -79,6 +85,12 @@ impl ApiState {
         Self { process_token: Some(token.into()), ..self }
     }
 
+    /// Goes by `policy`: whose a sender is, and tenants' own words. Without one, by none.
+    #[must_use]
+    pub fn with_policy(self, policy: Current) -> Self {
+        Self { policy, ..self }
+    }
+
     /// Waits `timeout` for the log instead of ten seconds.
     #[must_use]
     pub fn with_ack_timeout(self, timeout: Duration) -> Self {
@@ -93,6 +105,11 @@ impl ApiState {
     /// As [`ApiState::enter`], for `/v1/local`.
     pub(crate) fn enter_local(&self, headers: &HeaderMap) -> Result<(Caller, Place), Refusal> {
         Ok((self.caller(headers)?, place(&self.local_calls)?))
+    }
+
+    /// Who may call.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
     }
 
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
@@ -115,7 +132,8 @@ impl ApiState {
     }
 }
 
-fn place(calls: &Arc<Semaphore>) -> Result<Place, Refusal> {
+/// A place among `calls`.
+pub(crate) fn place(calls: &Arc<Semaphore>) -> Result<Place, Refusal> {
     let permit = calls.clone().try_acquire_owned().map_err(|_| {
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_CALLS", "too many calls at once: try again")
     })?;
@@ -128,7 +146,8 @@ pub fn api(state: ApiState) -> Router {
         .route("/v1/suppressions", post(suppressions::add))
         .route("/v1/suppressions/lift", post(suppressions::lift))
         .route("/v1/suppressions/lookup", post(suppressions::look_up))
-        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        .merge(webhooks::routes());
     if state.local.is_some() {
         let local = Router::new()
             .route("/v1/local/snapshot", post(local::snapshot))

@@ -11,6 +11,7 @@
 //! What is forwarded to a gateway is the recipient's own bytes, never a canonical form.
 
 pub mod canonical;
+mod gateway;
 mod key;
 mod redacted;
 mod region;

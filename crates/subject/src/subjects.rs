@@ -17,7 +17,8 @@ use tamis_campaign::{Channel, Identity, Tenant};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
-    Invalid, Key, Postal, Region, SCHEME, canonical, key::STEPS_MAX, redacted::REDACTED, token::SealKeys,
+    Invalid, Key, Postal, Region, SCHEME, canonical, gateway::GatewayKey, key::STEPS_MAX, redacted::REDACTED,
+    token::SealKeys,
 };
 
 /// Binds a step's derived key to this use. Changing one letter changes every subject.
@@ -81,6 +82,7 @@ struct PrfKeys([(u64, u64); STEPS_MAX]);
 struct Held {
     keys: PrfKeys,
     seals: SealKeys,
+    gateways: GatewayKey,
     /// How many of them there are; the others are zeros.
     steps: u32,
     page: OnceLock<region::LockGuard>,
@@ -106,7 +108,8 @@ impl Subjects {
             keys.0[at] = (half(0), half(8));
         }
         let steps = key.scheme();
-        let held = Held { keys, seals: SealKeys::of(key), steps, page: OnceLock::new() };
+        let (seals, gateways) = (SealKeys::of(key), GatewayKey::of(key));
+        let held = Held { keys, seals, gateways, steps, page: OnceLock::new() };
         Self { held: Arc::new(held), scheme: steps, region }
     }
 
@@ -164,6 +167,11 @@ impl Subjects {
     /// What seals tokens.
     pub(crate) fn seal_keys(&self) -> &SealKeys {
         &self.held.seals
+    }
+
+    /// What makes gateways' secrets.
+    pub(crate) fn gateway_key(&self) -> &GatewayKey {
+        &self.held.gateways
     }
 
     /// Whether this key is `other` with steps added, or the same.

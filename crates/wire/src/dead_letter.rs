@@ -21,7 +21,9 @@ macro_rules! codes {
                 match self { $(Self::$variant => $code,)+ }
             }
 
-            const fn what(self) -> &'static str {
+            /// What it means, in words that hold nothing of what came.
+            #[must_use]
+            pub const fn what(self) -> &'static str {
                 match self { $(Self::$variant => $what,)+ }
             }
         }

@@ -93,7 +93,11 @@ impl Keys {
         let path = context.settings.http().keys_file();
         match command {
             Api::Create(whose) => {
-                let (id, key) = keys::create(path, whose.owner())?;
+                // A gateway's secret is made of the identity key: what it signs must be checked.
+                let (id, key) = match whose.owner() {
+                    Owner::Gateway(name) => keys::create_gateway(path, &name, &context.subjects()?)?,
+                    owner @ (Owner::Tenant(_) | Owner::Operator) => keys::create(path, owner)?,
+                };
                 if global.json {
                     return output::json(&json!({ "id": id, "key": key }));
                 }

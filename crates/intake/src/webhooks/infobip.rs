@@ -1,0 +1,118 @@
+//! Incoming messages as Infobip forwards them (its default format, MO_JSON_2): `{"results": [{"messageId", "from", "to", "text", …}]}`.
+//! Pure. What else it sends is passed over.
+
+use axum::http::StatusCode;
+use mail_parser::DateTime;
+use serde::Deserialize;
+use tamis_campaign::{Channel, InboundKind, UnixMs};
+use tamis_wire::inbound::{InboundEvent, Written};
+use zeroize::Zeroizing;
+
+use crate::answer::Refusal;
+use crate::ask;
+use crate::shape::{Many, Scalar};
+
+/// Most messages in a call.
+const RESULTS_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+struct Body {
+    results: Option<Many<Message>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    message_id: Option<Scalar>,
+    from: Option<Scalar>,
+    to: Option<Scalar>,
+    text: Option<Scalar>,
+    received_at: Option<Scalar>,
+}
+
+/// The replies of `body` that `gateway` tells of, each by itself: one that can't be read spoils no other.
+pub(crate) fn events(
+    body: &[u8],
+    gateway: &str,
+    now_ms: UnixMs,
+) -> Result<Vec<Result<InboundEvent, Refusal>>, Refusal> {
+    let Body { results: Some(Many::Rows(messages)) } = ask::json(body)? else {
+        return Err(Refusal::field("results", "must be an array of messages"));
+    };
+    if messages.is_empty() {
+        return Err(Refusal::field("results", "must have a message"));
+    }
+    if messages.len() > RESULTS_MAX {
+        let text = format!("a call may have {RESULTS_MAX} messages at most");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_MANY_ROWS", text));
+    }
+    Ok(messages.into_iter().map(|message| event(message, gateway, now_ms)).collect())
+}
+
+fn event(message: Message, gateway: &str, now_ms: UnixMs) -> Result<InboundEvent, Refusal> {
+    let text = |name: &str, value: Option<Scalar>| {
+        ask::text(name, value).map(|text| Zeroizing::new(text.unwrap_or_default()))
+    };
+    let (id, from) = (text("messageId", message.message_id)?, text("from", message.from)?);
+    let (to, said) = (text("to", message.to)?, text("text", message.text)?);
+    let received_at = text("receivedAt", message.received_at)?;
+    // Numbers come in international form without a plus.
+    let plus = if !from.is_empty() && from.bytes().all(|digit| digit.is_ascii_digit()) { "+" } else { "" };
+    let from = Zeroizing::new(format!("{plus}{}", *from));
+    let written = Written {
+        gateway,
+        message_id: &id,
+        kind: InboundKind::Reply.number(),
+        channel: Channel::Sms.number(),
+        address: &from,
+        to: &to,
+        text: &said,
+        received_at_ms: moment(&received_at).unwrap_or(now_ms),
+        ..Written::default()
+    };
+    written.check().map_err(Refusal::from)
+}
+
+/// `2016-10-06T09:28:39.220+0000`, Unix ms.
+fn moment(text: &str) -> Option<UnixMs> {
+    let (whole, rest) = text.split_at_checked(19)?;
+    let number = |from: usize, to: usize| whole.get(from..to)?.parse::<u16>().ok();
+    let small = |from, to| number(from, to).and_then(|number| u8::try_from(number).ok());
+    let zone = &rest[rest.find(['+', '-'])?..];
+    let zone_part = |from, to| zone.get(from..to)?.parse::<u8>().ok();
+    let moment = DateTime {
+        year: number(0, 4)?,
+        month: small(5, 7)?,
+        day: small(8, 10)?,
+        hour: small(11, 13)?,
+        minute: small(14, 16)?,
+        second: small(17, 19)?,
+        tz_before_gmt: zone.starts_with('-'),
+        tz_hour: zone_part(1, 3)?,
+        tz_minute: zone_part(3, 5)?,
+    };
+    // The part of a second is left out: a little too early is the safe side (see `replies`).
+    (moment.is_valid() && moment.year >= 1970).then(|| moment.to_timestamp().checked_mul(1_000))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    #[test]
+    fn a_moment_is_read_with_its_zone() {
+        assert_eq!(moment("2016-10-06T09:28:39.220+0000"), Some(1_475_746_119_000));
+        assert_eq!(moment("2016-10-06T11:28:39.220+0200"), Some(1_475_746_119_000));
+        assert_eq!(moment("2016-10-06T07:28:39-0200"), Some(1_475_746_119_000));
+        for bad in [
+            "",
+            "2016-10-06",
+            "2016-10-06T09:28:39",
+            "2016-13-06T09:28:39+0000",
+            "é016-10-06T09:28:39+0000",
+            "+",
+        ] {
+            assert_eq!(moment(bad), None, "{bad}");
+        }
+    }
+}
