@@ -8,6 +8,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tamis_bus::kafka::Kafka;
 use tamis_bus::{Bus, ContentTopic, Purger, Reader};
 use tamis_campaign::{Channel, InboundKind};
+use tamis_intake::JobTenants;
 use tamis_intake::inbound::{Inbound, Parts};
 use tamis_pipeline::Running;
 use tamis_policy::Current;
@@ -82,12 +83,15 @@ pub fn reply(n: u64, text: &str, id: &str) -> proto::InboundEvent {
 /// Reads `inbound` in this process, beside a running service.
 #[must_use]
 pub fn read(bus: &Arc<Kafka>, running: &Running, health: &Health) -> Inbound {
+    let metrics = Metrics::detached();
+    let partitions = running.recorder().partitions();
     let parts = Parts {
+        tenants: JobTenants::read(bus.clone(), partitions, Duration::from_secs(3_600), metrics.clone()),
         filter: running.filter(),
         recorder: running.recorder(),
         policy: Current::default(),
         topic: format!("{}.inbound.v1", bus.config().prefix),
-        metrics: Metrics::detached(),
+        metrics,
         health: health.clone(),
     };
     Inbound::start(bus.clone(), parts)

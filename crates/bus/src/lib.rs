@@ -286,6 +286,12 @@ pub trait History: Send {
     /// # Errors
     /// When the log can't be reached; [`History::begin`] anew.
     fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Partition, &[u8])) -> Result<bool, Error>;
+
+    /// Once [`History::poll`] has returned `true`: waits up to about `wait` for what is committed afterwards, and hands it on.
+    ///
+    /// # Errors
+    /// As [`History::poll`].
+    fn follow(&mut self, wait: Duration, each: &mut dyn FnMut(Partition, &[u8])) -> Result<(), Error>;
 }
 
 /// The topic's name under `prefix`, as the contract has it.

@@ -25,6 +25,7 @@ use tamis_telemetry::{Check, Health, Metrics};
 use tamis_wire::DeadLetterCode;
 
 use self::reader::Reader;
+use crate::JobTenants;
 
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -40,6 +41,8 @@ pub struct Parts {
     pub recorder: Arc<dyn Recorder>,
     /// Tenants, their senders and words.
     pub policy: Current,
+    /// Whose the jobs are that events name.
+    pub tenants: JobTenants,
     /// Full name of the topic, for dead letters.
     pub topic: String,
     /// Counts.

@@ -9,6 +9,7 @@ mod answer;
 mod ask;
 mod body;
 pub mod inbound;
+mod job_tenants;
 pub mod keys;
 mod local;
 mod patient;
@@ -23,6 +24,7 @@ mod webhooks;
 
 pub use access::Access;
 pub use admin::admin;
+pub use job_tenants::JobTenants;
 pub use local::{Local, LocalAsk, LocalRecord};
 pub use serve::{listen, serve};
 pub use state::{ApiState, api};

@@ -14,6 +14,7 @@ use tamis_policy::Current;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::JobTenants;
 use crate::access::{Access, Caller};
 use crate::answer::{self, Refusal};
 use crate::local::{self, Local};
@@ -38,6 +39,7 @@ pub struct ApiState {
     pub(crate) ack_timeout: Duration,
     pub(crate) policy: Current,
     pub(crate) webhooks: Arc<Webhooks>,
+    pub(crate) job_tenants: Option<JobTenants>,
     access: Access,
     process_token: Option<Arc<str>>,
     calls: Arc<Semaphore>,
@@ -60,6 +62,7 @@ impl ApiState {
             ack_timeout: ACK_TIMEOUT,
             policy: Current::default(),
             webhooks: Arc::default(),
+            job_tenants: None,
             access,
             process_token: None,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
@@ -89,6 +92,12 @@ impl ApiState {
     #[must_use]
     pub fn with_policy(self, policy: Current) -> Self {
         Self { policy, ..self }
+    }
+
+    /// Knows whose the jobs are that replies name. Without, the next rule decides whose a reply is.
+    #[must_use]
+    pub fn with_job_tenants(self, tenants: JobTenants) -> Self {
+        Self { job_tenants: Some(tenants), ..self }
     }
 
     /// Waits `timeout` for the log instead of ten seconds.

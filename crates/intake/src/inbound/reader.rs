@@ -278,7 +278,7 @@ impl Taken {
         let mut next = BTreeMap::<Partition, i64>::new();
         for record in batch {
             next.insert(record.partition, record.offset + 1);
-            match read(&record, &policy, &subjects, now) {
+            match read(&record, parts, &policy, &subjects, now) {
                 Ok(records) => taken.said.take(record.partition, record.timestamp_ms, records),
                 Err(why) => {
                     bury(&record, why, &parts.topic, now, &mut taken.outgoing);
@@ -294,12 +294,16 @@ impl Taken {
 /// What one event does.
 fn read(
     record: &JobRecord<'_>,
+    parts: &Parts,
     policy: &Policy,
     subjects: &Subjects,
     now: UnixMs,
 ) -> Result<Vec<Made>, Unreadable> {
     let event = InboundEvent::decode(record.value.unwrap_or_default())?;
-    let effect = records(&event, policy, None, subjects, now);
+    // Asked only where it would tell something.
+    let job = event.job_id.as_deref().filter(|_| event.tenant.is_none());
+    let tenant = job.and_then(|job| parts.tenants.of(job));
+    let effect = records(&event, policy, tenant.as_deref(), subjects, now);
     effect.map(|effect| effect.records).map_err(|Wrong { code, field }| Unreadable { code, field, byte: 0 })
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tamis_bus::kafka::{Kafka, topics};
 use tamis_bus::{Bus, topic_name};
 use tamis_intake::inbound::{Inbound, Parts};
-use tamis_intake::{Access, ApiState, Local};
+use tamis_intake::{Access, ApiState, JobTenants, Local};
 use tamis_pipeline::Running;
 use tamis_policy::Current;
 use tamis_settings::Auth;
@@ -162,7 +162,8 @@ impl House {
             self.metrics.clone(),
             self.health.clone(),
         )?;
-        let served = self.intake(&running, local);
+        let tenants = self.job_tenants(&bus, &running);
+        let served = self.intake(&running, local, &tenants);
         let advertised = match served {
             Ok(advertised) => advertised,
             Err(failure) => {
@@ -170,7 +171,7 @@ impl House {
                 return Err(failure);
             }
         };
-        let inbound = self.run.has(Role::Intake).then(|| self.inbound(bus, &running));
+        let inbound = self.run.has(Role::Intake).then(|| self.inbound(bus, &running, &tenants));
         let mut ready = false;
         let mut key_file = KeyWatch::new(self.context.settings.identity().key_file());
         let stopped = loop {
@@ -219,9 +220,17 @@ impl House {
         );
     }
 
+    /// Whose the jobs are that replies name; nobody is told where no replies come in.
+    fn job_tenants<B: Bus>(&self, bus: &Arc<B>, running: &Running) -> JobTenants {
+        let window = self.context.settings.router().dedupe_window();
+        let window = if self.run.has(Role::Intake) { window } else { Duration::ZERO };
+        JobTenants::read(bus.clone(), running.recorder().partitions(), window, self.metrics.clone())
+    }
+
     /// Reads what gateways write to `inbound`, where the log has it.
-    fn inbound<B: Bus>(&self, bus: Arc<B>, running: &Running) -> Inbound {
+    fn inbound<B: Bus>(&self, bus: Arc<B>, running: &Running, tenants: &JobTenants) -> Inbound {
         let parts = Parts {
+            tenants: tenants.clone(),
             filter: running.filter(),
             recorder: running.recorder(),
             policy: Current::default(),
@@ -233,7 +242,12 @@ impl House {
     }
 
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.
-    fn intake(&self, running: &Running, local: Option<Arc<dyn Local>>) -> Outcome<Option<Advertised>> {
+    fn intake(
+        &self,
+        running: &Running,
+        local: Option<Arc<dyn Local>>,
+        tenants: &JobTenants,
+    ) -> Outcome<Option<Advertised>> {
         if !self.run.has(Role::Intake) && local.is_none() {
             return Ok(None);
         }
@@ -243,7 +257,8 @@ impl House {
             Auth::Off => Access::open(),
         };
         let state = ApiState::new(running.filter(), running.recorder(), self.metrics.clone(), access)
-            .with_snapshots(running.snapshots());
+            .with_snapshots(running.snapshots())
+            .with_job_tenants(tenants.clone());
         let Some(local) = local else {
             self.serving.api(http.api(), state)?;
             return Ok(None);
