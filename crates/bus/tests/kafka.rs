@@ -174,6 +174,11 @@ fn going_back_shows_what_was_committed_in_its_order() {
 }
 
 #[test]
+fn going_back_goes_on_with_what_is_committed_later() {
+    suite::history::going_back_goes_on_with_what_is_committed_later(&*fresh());
+}
+
+#[test]
 fn going_back_begins_at_a_time() {
     suite::history::going_back_begins_at_a_time(&*fresh());
 }

@@ -121,11 +121,11 @@ mod tests {
     #[test]
     fn ready_only_when_every_check_was_set_to_hold() {
         let health = Health::new();
-        for &check in Check::ALL {
+        for &check in Check::ALL.iter().filter(|check| **check != Check::Inbound) {
             assert!(!health.is_ready());
             health.set(check, true, "good");
         }
-        assert!(health.is_ready());
+        assert!(health.is_ready(), "most processes do not read inbound");
         health.clone().set(Check::Freshness, false, "behind");
         assert!(!health.is_ready());
         assert_eq!(
