@@ -15,7 +15,7 @@ use tamis_subject::{Key, Region, Subjects};
 use tamis_suppression::Index;
 use tamis_wire::proto::campaign::v1 as proto;
 use tamis_wire::record::{Record, Scope, State};
-use tamis_wire::{JobView, Message, Outcomes, Packed, Parts, Spans, Stamp, splice};
+use tamis_wire::{Added, JobView, Message, Outcomes, Packed, Parts, Spans, Stamp, splice};
 
 const RECORDS: u64 = 1_000_000;
 const JOBS: u64 = 64;
@@ -92,8 +92,10 @@ impl Bench {
                 gateway: decision.gateway,
                 recipients_in: decision.recipients_in,
             };
-            let ranges =
-                self.parts.plan(value, &self.spans, decision.kept, &stamp, 16 << 20).expect("it fits");
+            let ranges = self
+                .parts
+                .plan(value, &self.spans, decision.kept, &Added::default(), &stamp, 16 << 20)
+                .expect("it fits");
             splice(value, &self.spans, decision.kept, &ranges[0], &stamp, (1, 1), &mut self.out);
         }
         if !outcome {

@@ -8,7 +8,7 @@ use tamis_sieve::Sieve;
 use tamis_subject::{Key, Region, Subjects};
 use tamis_suppression::Index;
 use tamis_wire::proto::campaign::v1::{Delivery, SendJob};
-use tamis_wire::{JobView, Message, Packed, Parts, Spans, Stamp, splice};
+use tamis_wire::{Added, JobView, Message, Packed, Parts, Spans, Stamp, splice};
 
 static SUBJECTS: LazyLock<Subjects> = LazyLock::new(|| {
     Subjects::new(&Key::generate().expect("random bytes"), Region::parse("FR").expect("a region"))
@@ -33,7 +33,7 @@ fuzz_target!(|value: &[u8]| {
         recipients_in: decision.recipients_in,
     };
     let mut parts = Parts::default();
-    let Ok(ranges) = parts.plan(value, &spans, decision.kept, &stamp, 1 << 12) else { return };
+    let Ok(ranges) = parts.plan(value, &spans, decision.kept, &Added::default(), &stamp, 1 << 12) else { return };
     let mut forwarded = 0;
     for (part, range) in (1..).zip(ranges) {
         let mut out = Vec::new();

@@ -5,7 +5,9 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use tamis_wire::proto::campaign::v1::{Delivery, Recipient, SendJob};
-use tamis_wire::{JobView, Message, Packed, PartTooLarge, Parts, RecipientView, Spans, Stamp, splice};
+use tamis_wire::{
+    Added, JobView, Message, Packed, PartTooLarge, Parts, RecipientView, Spans, Stamp, splice,
+};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -40,7 +42,7 @@ fuzz_target!(|input: Input<'_>| {
     };
     let bytes_max = usize::from(input.bytes_max);
     let mut parts = Parts::default();
-    let ranges = match parts.plan(&value, &spans, &kept, &stamp, bytes_max) {
+    let ranges = match parts.plan(&value, &spans, &kept, &Added::default(), &stamp, bytes_max) {
         Ok(ranges) => ranges.to_vec(),
         Err(PartTooLarge { position }) => {
             // With the stamp's own length left out of it, it may still fit, but never by more than the stamp.

@@ -22,10 +22,26 @@ mod lines;
 mod mask;
 #[path = "../../crates/subject/src/redacted.rs"]
 mod redacted;
+#[path = "../../crates/intake/src/replies/reading.rs"]
+mod reading;
 #[path = "../../crates/intake/src/rows.rs"]
 mod rows;
 #[path = "../../crates/intake/src/shape.rs"]
 mod shape;
+
+/// Of intake's `webhooks` the readers.
+mod webhooks {
+    #[path = "../../../crates/intake/src/webhooks/event.rs"]
+    pub(crate) mod event;
+    #[path = "../../../crates/intake/src/webhooks/infobip.rs"]
+    pub(crate) mod infobip;
+    #[path = "../../../crates/intake/src/webhooks/report.rs"]
+    pub(crate) mod report;
+    #[path = "../../../crates/intake/src/webhooks/signature.rs"]
+    pub(crate) mod signature;
+    #[path = "../../../crates/intake/src/webhooks/twilio.rs"]
+    pub(crate) mod twilio;
+}
 
 /// Of intake's `access` only what the parsers see: who calls.
 mod access {
@@ -101,4 +117,40 @@ pub fn lines(bytes: &[u8], bytes_max: usize, buffer: usize) -> Vec<(usize, Optio
         lines::Line::TooLong | lines::Line::NotText => (number, None),
     })
     .collect()
+}
+
+/// What a reply says to a tenant with this word of its own: 0 stop, 1 start, 2 nothing.
+pub fn reply(text: &str, own: &str) -> u8 {
+    let own = [Box::from(own)];
+    match reading::read(text, &own, &[]) {
+        reading::Meaning::Stop => 0,
+        reading::Meaning::Start => 1,
+        reading::Meaning::Nothing => 2,
+    }
+}
+
+/// A feedback report: its recipients and what may be tokens; `None` for what is none.
+pub fn report(body: &[u8], content_type: &str) -> Option<(Vec<String>, Vec<String>)> {
+    let report = webhooks::report::Report::read(body, content_type)?;
+    let recipients = report.recipients.iter().map(|address| address.to_string()).collect();
+    Some((recipients, report.tokens().map(str::to_owned).collect()))
+}
+
+/// The body of a gateway's call, by `door`: how many events it has, or the words that it is refused with.
+pub fn webhook(body: &[u8], door: u8) -> Result<usize, String> {
+    let told = |refusal: answer::Refusal| format!("{refusal:?}");
+    match door % 4 {
+        0 => webhooks::event::read(body).map(|_| 1).map_err(told),
+        1 => {
+            let events = webhooks::infobip::events(body, "g", 1).map_err(told)?;
+            Ok(events.into_iter().filter_map(Result::ok).count())
+        }
+        2 => webhooks::twilio::Form::read(body).and_then(|form| form.event("g", 1)).map(|_| 1).map_err(told),
+        _ => {
+            let header = String::from_utf8_lossy(body);
+            let signature = webhooks::signature::Signature::parse(&header).ok_or("no signature")?;
+            assert!(signature.proves("key", b"nobody signed this").is_none());
+            Ok(0)
+        }
+    }
 }

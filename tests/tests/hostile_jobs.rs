@@ -17,7 +17,7 @@ use tamis_tests::hostile::{CANARIES, Case, Fate, cases};
 use tamis_tests::process::{Service, config, get};
 use tamis_tests::suite::{books_close, subjects, wait};
 use tamis_wire::proto::campaign::v1 as proto;
-use tamis_wire::{JobView, Message, Packed, Parts, Span, Spans, Stamp, splice};
+use tamis_wire::{Added, JobView, Message, Packed, Parts, Span, Spans, Stamp, splice};
 
 /// Guarantees: view, sieve and splice give every hostile record its fate, in seconds at most, and what is forwarded can be
 /// read by every protobuf reader and holds exactly who was kept.
@@ -71,7 +71,8 @@ fn decided(
             recipients_in: decision.recipients_in,
         };
         let mut parts = Parts::default();
-        let ranges = parts.plan(value, spans, decision.kept, &stamp, 16 << 20).expect("it fits");
+        let ranges =
+            parts.plan(value, spans, decision.kept, &Added::default(), &stamp, 16 << 20).expect("it fits");
         let mut out = Vec::new();
         splice(value, spans, decision.kept, &ranges[0], &stamp, (1, 1), &mut out);
         // Unknown fields may be nested as deeply as they like: no reader reads into them.

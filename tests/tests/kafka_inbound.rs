@@ -51,6 +51,16 @@ fn a_stop_counts_for_the_next_job_and_what_cannot_be_read_is_buried() {
     inbound::wait_read(&bus);
     assert_eq!(arrive(&*bus, "started", &[1, 2, 3], 3), BTreeSet::from([2, 3]));
 
+    // Without a tenant it is the job's; without either it would be everybody's. What was decided a second ago is known.
+    std::thread::sleep(Duration::from_secs(1));
+    let anybodys = proto::InboundEvent { tenant: String::new(), ..reply(2, "stop", "m-5") };
+    gateway.say(None, &[proto::InboundEvent { job_id: "started".into(), ..anybodys }]);
+    inbound::wait_read(&bus);
+    let job = people::job("globex", "globex", Channel::Sms, Purpose::Marketing, &[2]);
+    suite::send(&bus.scheduler().expect("jobs can be sent"), &[job]);
+    assert_eq!(arrive(&*bus, "of-acme", &[2, 3], 5), BTreeSet::from([3]));
+    assert_eq!(suite::collect(&*bus, "of-globex", 5).0.get(&("globex".into(), "crm-2".into())), Some(&1));
+
     let mut letters = Vec::new();
     let mut tail = bus.tail(TailTopic::DeadLetters, "undertaker", true).expect("dead letters can be read");
     suite::wait("three dead letters", || {

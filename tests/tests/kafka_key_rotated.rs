@@ -12,8 +12,9 @@ use tamis_tests::process::{self, Service};
 use tamis_tests::{kafka, key_rotated, people, suite};
 use tamis_wire::record;
 
-/// People who opt out, at most; as many others never do.
-const PEOPLE: u64 = 4_000;
+/// People who opt out, at most; as many others never do. A rotation takes half a minute, and a fast machine takes some hundred
+/// opt-outs a second: many more than come in that time.
+const PEOPLE: u64 = 100_000;
 
 /// Guarantees G1 and G4: while two services run and the key under them is rotated, nobody is written to who opted out before
 /// the job was written, under whichever key, and everybody else is, once; afterwards nothing of the first scheme is left, and a

@@ -14,6 +14,8 @@ use crate::shape::{Many, PostalRow, Scalar};
 
 /// As the log's records take it.
 const LIST_MOST: usize = 128;
+/// How far a caller's clock may be ahead of ours.
+const CLOCKS_APART_MS: i64 = 60_000;
 
 /// What is wanted of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,25 @@ pub(crate) struct Ask {
     pub(crate) reason: RecordReason,
     pub(crate) evidence: Box<str>,
     pub(crate) expires_at_ms: UnixMs,
+    pub(crate) rows: Rows,
+}
+
+/// Links to make.
+pub(crate) struct LinksAsk {
+    pub(crate) tenant: String,
+    pub(crate) channel: Channel,
+    /// Empty for the tenant as a whole.
+    pub(crate) list: String,
+    pub(crate) rows: Rows,
+}
+
+/// Consents to record, or to withdraw.
+pub(crate) struct ConsentAsk {
+    pub(crate) tenant: String,
+    pub(crate) channel: Option<Channel>,
+    pub(crate) granted_at_ms: UnixMs,
+    pub(crate) expires_at_ms: UnixMs,
+    pub(crate) evidence: Box<str>,
     pub(crate) rows: Rows,
 }
 
@@ -52,6 +73,7 @@ struct Written {
     postal: Option<Many<PostalRow>>,
     evidence: Option<Scalar>,
     expires_at_ms: Option<Scalar>,
+    granted_at_ms: Option<Scalar>,
     reason_text: Option<Scalar>,
 }
 
@@ -97,6 +119,7 @@ impl Ask {
     /// What `body` asks at `door` in the name of `caller`.
     pub(crate) fn read(body: &[u8], door: Door, caller: &Caller) -> Result<Self, Refusal> {
         let written = Written::read(body)?;
+        written.without(&[("granted_at_ms", &written.granted_at_ms)])?;
         if door == Door::Add {
             written.without(&[("reason_text", &written.reason_text)])?;
         }
@@ -123,6 +146,98 @@ impl Ask {
     }
 }
 
+impl LinksAsk {
+    /// What `body` asks in the name of `caller`.
+    pub(crate) fn read(body: &[u8], caller: &Caller) -> Result<Self, Refusal> {
+        let written = Written::read(body)?;
+        written.without(&[
+            ("scope", &written.scope),
+            ("reason", &written.reason),
+            ("evidence", &written.evidence),
+            ("expires_at_ms", &written.expires_at_ms),
+            ("granted_at_ms", &written.granted_at_ms),
+            ("reason_text", &written.reason_text),
+        ])?;
+        if written.contacts.is_some() || written.postal.is_some() {
+            return Err(Refusal::field("addresses", "links are made for addresses only"));
+        }
+        let channel = channel(written.channel)?
+            .filter(|channel| *channel != Channel::Mail)
+            .ok_or_else(|| Refusal::field("channel", "a link is of one channel, and post has none"))?;
+        let tenant = tenant(written.tenant, caller)?.ok_or_else(no_tenant)?;
+        let list = list(written.list)?.unwrap_or_default();
+        Ok(Self { tenant, channel, list, rows: Rows::take(written.addresses, None, None)? })
+    }
+}
+
+impl ConsentAsk {
+    /// What `body` asks to record, in the name of `caller`, at `now_ms`.
+    pub(crate) fn granted(body: &[u8], caller: &Caller, now_ms: UnixMs) -> Result<Self, Refusal> {
+        let written = Written::read(body)?;
+        let granted = written.granted_at_ms.is_some();
+        let expires = written.expires_at_ms.is_some();
+        let ask = Self::read(written, caller)?;
+        if !granted || ask.granted_at_ms == 0 {
+            return Err(Refusal::field("granted_at_ms", "missing: when the person said yes"));
+        }
+        if ask.granted_at_ms > now_ms + CLOCKS_APART_MS {
+            return Err(Refusal::field(
+                "granted_at_ms",
+                "is in the future: a consent is recorded once it is given",
+            ));
+        }
+        if !expires {
+            return Err(Refusal::field("expires_at_ms", "missing: until when it counts; 0 is for good"));
+        }
+        // A consent for every channel is one for voice, too.
+        let voice = ask.channel.is_none_or(|channel| channel == Channel::Voice);
+        if voice && (ask.expires_at_ms == 0 || ask.expires_at_ms > a_year_after(ask.granted_at_ms)) {
+            let text = "a consent to be called counts for a year at most (C. conso. L.223-1)";
+            return Err(Refusal::field("expires_at_ms", text));
+        }
+        Ok(ask)
+    }
+
+    /// What `body` asks to withdraw, in the name of `caller`.
+    pub(crate) fn withdrawn(body: &[u8], caller: &Caller) -> Result<Self, Refusal> {
+        let written = Written::read(body)?;
+        written.without(&[
+            ("granted_at_ms", &written.granted_at_ms),
+            ("expires_at_ms", &written.expires_at_ms),
+        ])?;
+        Self::read(written, caller)
+    }
+
+    fn read(written: Written, caller: &Caller) -> Result<Self, Refusal> {
+        written.without(&[
+            ("scope", &written.scope),
+            ("list", &written.list),
+            ("reason", &written.reason),
+            ("reason_text", &written.reason_text),
+        ])?;
+        if written.postal.is_some() {
+            return Err(Refusal::field("postal", "not a field of this call"));
+        }
+        let evidence = opaque("evidence", written.evidence)?.filter(|text| !text.trim().is_empty());
+        Ok(Self {
+            tenant: tenant(written.tenant, caller)?.ok_or_else(no_tenant)?,
+            channel: channel(written.channel)?,
+            granted_at_ms: moment("granted_at_ms", written.granted_at_ms)?,
+            expires_at_ms: moment("expires_at_ms", written.expires_at_ms)?,
+            evidence: evidence.ok_or_else(|| Refusal::field("evidence", "missing: what proves it"))?.into(),
+            rows: Rows::take(written.addresses, written.contacts, None)?,
+        })
+    }
+}
+
+/// The same day of the next year, UTC; of a 29 February the 28th.
+fn a_year_after(ms: UnixMs) -> UnixMs {
+    let later = jiff::Timestamp::from_millisecond(ms)
+        .map(|moment| moment.to_zoned_datetime(jiff::tz::TimeZone::UTC))
+        .and_then(|moment| moment.checked_add(jiff::Span::new().years(1)));
+    later.map_or(ms, |moment| moment.timestamp().as_millisecond())
+}
+
 impl LookUp {
     /// What `body` asks in the name of `caller`.
     pub(crate) fn read(body: &[u8], caller: &Caller) -> Result<Self, Refusal> {
@@ -134,6 +249,7 @@ impl LookUp {
             ("reason", &written.reason),
             ("evidence", &written.evidence),
             ("expires_at_ms", &written.expires_at_ms),
+            ("granted_at_ms", &written.granted_at_ms),
             ("reason_text", &written.reason_text),
         ])?;
         let tenant = tenant(written.tenant, caller)?.ok_or_else(no_tenant)?;
@@ -148,11 +264,7 @@ fn scope(
     of: Option<Scalar>,
     caller: &Caller,
 ) -> Result<Scope, Refusal> {
-    let (written, list) = (text("scope", written)?, text("list", list)?);
-    if list.as_ref().is_some_and(|list| !is_identifier(list.as_bytes(), LIST_MOST)) {
-        let text = format!("must be 1 to {LIST_MOST} characters of [A-Za-z0-9._:-]");
-        return Err(Refusal::field("list", text));
-    }
+    let (written, list) = (text("scope", written)?, self::list(list)?);
     let tenant = tenant(of, caller)?;
     match (written.as_deref(), list) {
         (None | Some("list"), Some(list)) => {
@@ -171,6 +283,15 @@ fn scope(
         }
         (Some(_), _) => Err(Refusal::field("scope", "must be tenant, list or platform")),
     }
+}
+
+fn list(written: Option<Scalar>) -> Result<Option<String>, Refusal> {
+    let list = text("list", written)?;
+    if list.as_ref().is_some_and(|list| !is_identifier(list.as_bytes(), LIST_MOST)) {
+        let text = format!("must be 1 to {LIST_MOST} characters of [A-Za-z0-9._:-]");
+        return Err(Refusal::field("list", text));
+    }
+    Ok(list)
 }
 
 /// The tenant asked for, or the key's own; `None` when an operator names none.

@@ -19,7 +19,7 @@ use crate::access::{Access, Caller};
 use crate::answer::{self, Refusal};
 use crate::local::{self, Local};
 use crate::webhooks::{self, Webhooks};
-use crate::{body, suppressions};
+use crate::{body, consents, links, suppressions};
 
 /// Calls at once; one may hold a body of 4 MiB and what is made of it.
 const CALLS_MAX: usize = 32;
@@ -40,6 +40,8 @@ pub struct ApiState {
     pub(crate) policy: Current,
     pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) job_tenants: Option<JobTenants>,
+    /// What links begin with.
+    pub(crate) public_url: Arc<str>,
     access: Access,
     process_token: Option<Arc<str>>,
     calls: Arc<Semaphore>,
@@ -63,6 +65,7 @@ impl ApiState {
             policy: Current::default(),
             webhooks: Arc::default(),
             job_tenants: None,
+            public_url: "".into(),
             access,
             process_token: None,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
@@ -82,16 +85,22 @@ impl ApiState {
         Self { snapshots, ..self }
     }
 
+    /// Goes by `policy`, which may be replaced meanwhile.
+    #[must_use]
+    pub fn with_policy(self, policy: Current) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Links begin with `url` (`http.public_url`).
+    #[must_use]
+    pub fn with_public_url(self, url: &str) -> Self {
+        Self { public_url: url.into(), ..self }
+    }
+
     /// Also takes `token` as an operator's key: that of commands on this machine.
     #[must_use]
     pub fn with_process_token(self, token: &str) -> Self {
         Self { process_token: Some(token.into()), ..self }
-    }
-
-    /// Goes by `policy`: whose a sender is, and tenants' own words. Without one, by none.
-    #[must_use]
-    pub fn with_policy(self, policy: Current) -> Self {
-        Self { policy, ..self }
     }
 
     /// Knows whose the jobs are that replies name. Without, the next rule decides whose a reply is.
@@ -155,6 +164,9 @@ pub fn api(state: ApiState) -> Router {
         .route("/v1/suppressions", post(suppressions::add))
         .route("/v1/suppressions/lift", post(suppressions::lift))
         .route("/v1/suppressions/lookup", post(suppressions::look_up))
+        .route("/v1/unsubscribe-links", post(links::mint))
+        .route("/v1/consents", post(consents::grant))
+        .route("/v1/consents/withdraw", post(consents::withdraw))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
         .merge(webhooks::routes());
     if state.local.is_some() {

@@ -21,10 +21,10 @@ use crate::state::ApiState;
 
 /// A row that was not taken.
 #[derive(Serialize)]
-struct Rejected {
-    field: &'static str,
-    index: usize,
-    code: &'static str,
+pub(crate) struct Rejected {
+    pub(crate) field: &'static str,
+    pub(crate) index: usize,
+    pub(crate) code: &'static str,
 }
 
 pub(crate) async fn add(Shared(state): Shared<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
@@ -109,7 +109,7 @@ fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> (Vec<Key
 }
 
 /// Where the log is: as acked where it was touched, elsewhere as far as the filter has read.
-fn position(reached: &Positions, filter: &[i64]) -> Vec<i64> {
+pub(crate) fn position(reached: &Positions, filter: &[i64]) -> Vec<i64> {
     let known = |at: usize| filter.get(at).copied().unwrap_or(0);
     reached.as_slice().iter().enumerate().map(|(at, &next)| if next < 0 { known(at) } else { next }).collect()
 }

@@ -1,9 +1,12 @@
 //! What the doors promise, asked without a listener: a log in a folder, its real filter, and recorders that ack, fail or
 //! never answer.
 
+mod consenting;
 mod house;
 mod keyed;
 mod limits;
 mod looking;
 mod opening;
+mod told;
+mod webhooks;
 mod writing;

@@ -7,6 +7,7 @@
 mod arf;
 mod event;
 mod infobip;
+mod report;
 mod seen;
 mod signature;
 mod twilio;
@@ -35,6 +36,8 @@ use crate::keys::{Entry, Owner, digest_of};
 use crate::replies::{self, Effect, Made};
 use crate::state::{ApiState, Place, place};
 use crate::{body, now_ms};
+#[cfg(test)]
+pub(crate) use seen::MARKS_MAX;
 use seen::{Mark, Seen};
 use signature::{Proof, Signature};
 
@@ -63,6 +66,14 @@ impl Default for Webhooks {
     }
 }
 
+#[cfg(test)]
+impl Webhooks {
+    /// As if an event had been taken.
+    pub(crate) fn remember_for_test(&self, marks: &[Mark]) {
+        self.seen.lock().remember(marks, now_ms());
+    }
+}
+
 pub(crate) fn routes() -> Router<ApiState> {
     let events = Router::new()
         .route("/v1/inbound", post(one))
@@ -70,7 +81,7 @@ pub(crate) fn routes() -> Router<ApiState> {
         .route("/v1/inbound/infobip/{gateway}", post(from_infobip))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let reports = Router::new()
-        .route("/v1/inbound/arf/{gateway}", post(report))
+        .route("/v1/inbound/arf/{gateway}", post(from_mail))
         .layer(DefaultBodyLimit::max(REPORT_BYTES_MAX));
     events.merge(reports)
 }
@@ -185,7 +196,7 @@ async fn from_infobip(
 }
 
 /// `POST /v1/inbound/arf/{gateway}`: a feedback report.
-async fn report(
+async fn from_mail(
     Shared(state): Shared<ApiState>,
     Path(gateway): Path<String>,
     request: Request,
@@ -217,6 +228,7 @@ impl Call {
     ) -> Result<Self, Refusal> {
         let place = place(&state.webhooks.calls)?;
         let (headers, uri) = (request.headers().clone(), request.uri().clone());
+        may_be_signed(&state, &headers)?;
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !kinds.iter().any(|kind| essence.eq_ignore_ascii_case(kind)) {
@@ -458,6 +470,25 @@ async fn record(
     }
     tracing::info!(key = signer.key, events = count, recorded = done.recorded, "inbound events taken");
     Ok(done)
+}
+
+/// Nothing is waited for from a caller who can't be anybody: without any proof, or with an old one.
+fn may_be_signed(state: &ApiState, headers: &HeaderMap) -> Result<(), Refusal> {
+    let refused = |kind| {
+        state.metrics.error("inbound", kind);
+        Err(unsigned())
+    };
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(header) = text(SIGNATURE) else {
+        let other = headers.contains_key(TWILIO_SIGNATURE) || headers.contains_key(header::AUTHORIZATION);
+        let nobody_signs = matches!(state.access().signers(), Signers::Nobody);
+        return if other || nobody_signs { Ok(()) } else { refused("unsigned") };
+    };
+    match Signature::parse(header) {
+        None => refused("signature"),
+        Some(signature) if !signature.is_fresh(now_ms()) => refused("late"),
+        Some(_) => Ok(()),
+    }
 }
 
 /// One answer, whatever is wrong with a signature.

@@ -24,6 +24,7 @@ pub mod snapshots;
 mod splice;
 mod store;
 mod tally;
+mod tokens;
 mod view;
 mod worker;
 
@@ -56,6 +57,8 @@ pub struct Options {
     pub jobs_topic: String,
     /// What is deleted once it was read.
     pub purge: purge::Options,
+    /// What tenants may do: the policy in use, which may be replaced while the line runs; a batch is decided by one.
+    pub policy: tamis_policy::Current,
     /// Snapshots of the filter; without them it is read from the log's beginning.
     pub snapshots: Option<snapshots::Options>,
 }
@@ -73,6 +76,7 @@ impl Default for Options {
             skip_unreadable: false,
             jobs_topic: "tamis.send-jobs.v1".to_owned(),
             purge: purge::Options::default(),
+            policy: tamis_policy::Current::default(),
             snapshots: None,
         }
     }

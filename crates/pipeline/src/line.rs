@@ -1,10 +1,12 @@
 //! The middle of the line: view → sieve → splice, for a batch, a few jobs under one view of the filter. No I/O, no clock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tamis_bus::{JobRecord, Outgoing, Partition};
 use tamis_campaign::UnixMs;
-use tamis_sieve::{Sieve, decide_duplicate};
+use tamis_policy::Policy;
+use tamis_sieve::Sieve;
 use tamis_subject::Subjects;
 use tamis_suppression::Index;
 use tamis_window::{Prints, Window};
@@ -13,6 +15,7 @@ use tamis_wire::{Packed, Parts, Spans};
 use crate::recall::{seconds, settles};
 use crate::splice::OutcomesByPartition;
 use crate::tally::Tally;
+use crate::tokens::Tokens;
 use crate::{Options, sieve, splice, view};
 
 /// Bytes of jobs that are decided under one view of the filter, give or take a job: some tenths of a millisecond, for which the
@@ -23,6 +26,8 @@ const VIEW_BYTES: usize = 256 << 10;
 #[derive(Clone, Copy)]
 pub(crate) struct Sight<'i> {
     pub(crate) index: &'i Index,
+    /// The key that the index's subjects are made with.
+    pub(crate) key: &'i Subjects,
     /// `index.position()`, as every stamp and outcome has it.
     pub(crate) position: &'i Packed,
     pub(crate) now_ms: UnixMs,
@@ -35,6 +40,7 @@ pub(crate) struct Line {
     sieve: Sieve,
     spans: Spans,
     parts: Parts,
+    tokens: Tokens,
     outcomes: OutcomesByPartition,
     offsets: BTreeMap<Partition, i64>,
     jobs_topic: String,
@@ -48,6 +54,7 @@ impl Line {
             sieve: Sieve::new(subjects),
             spans: Spans::new(),
             parts: Parts::default(),
+            tokens: Tokens::default(),
             outcomes: BTreeMap::new(),
             offsets: BTreeMap::new(),
             jobs_topic: options.jobs_topic.clone(),
@@ -55,13 +62,9 @@ impl Line {
         }
     }
 
-    /// Makes subjects with the key of the view that is used next.
-    pub(crate) fn use_key(&mut self, subjects: &Subjects) {
-        self.sieve.use_key(subjects);
-    }
-
-    /// Begins a batch, decided at `now_ms`, that goes to `outgoing`.
-    pub(crate) fn begin(&mut self, outgoing: &mut Outgoing, now_ms: UnixMs) {
+    /// Begins a batch, decided at `now_ms` by `policy`, that goes to `outgoing`.
+    pub(crate) fn begin(&mut self, outgoing: &mut Outgoing, policy: &Arc<Policy>, now_ms: UnixMs) {
+        self.sieve.use_policy(policy);
         outgoing.clear();
         outgoing.decided_at_ms = now_ms;
         self.offsets.clear();
@@ -77,6 +80,7 @@ impl Line {
         outgoing: &mut Outgoing,
         tally: &mut Tally,
     ) -> bool {
+        self.sieve.use_key(sight.key);
         let mut bytes = 0;
         for record in records {
             self.pass_one(&record, sight, outgoing, tally);
@@ -112,19 +116,19 @@ impl Line {
                 return;
             }
         };
-        let (sieve, parts, spans) = (&mut self.sieve, &mut self.parts, &self.spans);
+        let (sieve, parts, tokens, spans) = (&mut self.sieve, &mut self.parts, &mut self.tokens, &self.spans);
         let (partition, offset, now_s) = (record.partition, record.offset, seconds(sight.now_ms));
         let look = self.window.look(partition, offset, (job.tenant.as_str(), job.job_id.as_str()), now_s);
         let decision = if look.is_some_and(|look| look.is_duplicate()) {
-            decide_duplicate(&job, spans)
+            sieve.decide_duplicate(&job, spans, sight.now_ms)
         } else {
-            sieve::decide(sieve, (parts, self.max_message_bytes), &job, record, spans, sight)
+            sieve::decide(sieve, (parts, tokens, self.max_message_bytes), &job, record, spans, sight)
         };
         if let Some(look) = look {
             self.window.note(partition, offset, look, settles(decision.verdict), now_s);
         }
         if decision.forwarded > 0 {
-            splice::deliver(&job, record, spans, &decision, parts, sight, outgoing);
+            splice::deliver(&job, record, spans, &decision, (parts, &tokens.added()), sight, outgoing);
         }
         splice::account(&job, record, &decision, sight, &mut self.outcomes, outgoing);
         tally.job(&job, &decision, record.value.map_or(0, <[u8]>::len) as u64);

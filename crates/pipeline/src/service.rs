@@ -290,6 +290,7 @@ impl<B: Bus> Crew<B> {
             control: Control::new(limits, self.filter.reach()),
             line: Line::new(self.subjects.clone(), self.prints, &self.options),
             filter: self.filter.clone(),
+            policy: self.options.policy.clone(),
             mailbox,
             address: address.clone(),
             asks: self.asks.clone(),

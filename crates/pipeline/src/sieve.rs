@@ -5,6 +5,7 @@ use tamis_sieve::{Decision, Sieve};
 use tamis_wire::{JobView, PartTooLarge, Parts, Span, Stamp};
 
 use crate::line::Sight;
+use crate::tokens::Tokens;
 
 /// Room for a record's key and headers besides its value: `ce_*` headers and trace context are below 2 KiB, `job_id` is 128
 /// bytes at most, and a record batch has an overhead of 61 bytes and some varints.
@@ -19,7 +20,7 @@ const PARTS_TIMES_MAX: usize = 8;
 /// the job.
 pub(crate) fn decide<'a>(
     sieve: &'a mut Sieve,
-    (parts, max_message_bytes): (&mut Parts, usize),
+    (parts, tokens, max_message_bytes): (&mut Parts, &mut Tokens, usize),
     job: &JobView<'a>,
     record: &JobRecord<'a>,
     spans: &[Span],
@@ -27,16 +28,23 @@ pub(crate) fn decide<'a>(
 ) -> Decision<'a> {
     let value = record.value.unwrap_or_default();
     let decision = sieve.decide(job, value, spans, sight.index, sight.now_ms);
+    tokens.clear();
     if decision.forwarded == 0 {
         return decision;
     }
+    if decision.tokens
+        && let Err(error) = tokens.mint(job, value, spans, decision.kept, sight)
+    {
+        return decision.into_without_tokens(&error.to_string());
+    }
+    let added = tokens.added();
     let stamp = stamp(&decision, sight);
     let bytes_max = max_message_bytes.saturating_sub(ENVELOPE_BYTES);
-    let planned = parts.plan(value, spans, decision.kept, &stamp, bytes_max).map(<[_]>::len);
+    let planned = parts.plan(value, spans, decision.kept, &added, &stamp, bytes_max).map(<[_]>::len);
     match planned {
         // One alone has the job's bytes and the stamp, which is longer than a small job.
         Ok(1) => decision,
-        Ok(_) if parts.bytes() <= PARTS_TIMES_MAX * value.len() => decision,
+        Ok(_) if parts.bytes() <= PARTS_TIMES_MAX * (value.len() + added.bytes()) => decision,
         Ok(_) => decision.into_too_much(PARTS_TIMES_MAX, max_message_bytes),
         Err(PartTooLarge { position }) => decision.into_too_large(position, max_message_bytes),
     }
@@ -47,7 +55,7 @@ pub(crate) fn stamp<'a>(decision: &Decision<'a>, sight: Sight<'a>) -> Stamp<'a> 
     Stamp {
         decided_at_ms: sight.now_ms,
         filter_position: sight.position,
-        policy_version: "",
+        policy_version: decision.policy_version,
         gateway: decision.gateway,
         recipients_in: decision.recipients_in,
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use tamis_bus::{JobRecord, OutRecord, OutTopic, Outgoing, Partition};
 use tamis_sieve::Decision;
-use tamis_wire::{JobView, OutcomeView, Outcomes, Parts, Span, splice, trace_context};
+use tamis_wire::{Added, JobView, OutcomeView, Outcomes, Parts, Span, splice, splice_adding, trace_context};
 
 use crate::line::Sight;
 use crate::sieve::stamp;
@@ -19,7 +19,7 @@ pub(crate) fn deliver(
     record: &JobRecord<'_>,
     spans: &[Span],
     decision: &Decision<'_>,
-    parts: &Parts,
+    (parts, added): (&Parts, &Added<'_>),
     sight: Sight<'_>,
     outgoing: &mut Outgoing,
 ) {
@@ -34,7 +34,12 @@ pub(crate) fn deliver(
     let count = u32::try_from(ranges.len()).unwrap_or(u32::MAX);
     for (part, places) in (1..).zip(ranges) {
         let start = outgoing.arena.len();
-        splice(value, spans, decision.kept, places, &stamp, (part, count), &mut outgoing.arena);
+        let (kept, part_of, arena) = (decision.kept, (part, count), &mut outgoing.arena);
+        if decision.tokens {
+            splice_adding(value, spans, kept, added, places, &stamp, part_of, arena);
+        } else {
+            splice(value, spans, kept, places, &stamp, part_of, arena);
+        }
         outgoing.records.push(OutRecord {
             topic: OutTopic::Deliveries(channel),
             partition: record.partition,

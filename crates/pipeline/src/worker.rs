@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use tamis_bus::{Batch, Jobs, Outgoing, Partition, Polled};
+use tamis_policy::Current;
 use tamis_telemetry::{Metrics, Stage};
 use tamis_wire::Packed;
 
@@ -45,6 +46,7 @@ pub(crate) struct Worker {
     pub(crate) control: Control,
     pub(crate) line: Line,
     pub(crate) filter: Filter,
+    pub(crate) policy: Current,
     pub(crate) mailbox: Receiver<Mail>,
     pub(crate) address: Sender<Mail>,
     pub(crate) asks: Sender<Ask>,
@@ -224,13 +226,12 @@ impl Worker {
         let watch = Stopwatch::start();
         let mut outgoing = hand.spare.pop().unwrap_or_default();
         let (now_ms, mut tally) = (unix_ms(), Tally::default());
-        self.line.begin(&mut outgoing, now_ms);
+        self.line.begin(&mut outgoing, &self.policy.load(), now_ms);
         let mut records = batch.records();
         loop {
             let view = self.filter.read();
-            self.line.use_key(view.key());
             let position = Packed::new(view.position());
-            let sight = Sight { index: &view, position: &position, now_ms };
+            let sight = Sight { index: &view, key: view.key(), position: &position, now_ms };
             if !self.line.pass(&mut records, sight, &mut outgoing, &mut tally) {
                 break;
             }

@@ -17,6 +17,8 @@ const SENDER_MOST: usize = 128;
 const NAME_MOST: usize = 80;
 /// Of a stop or start word; an SMS has 160 characters.
 const WORD_MOST: usize = 32;
+/// Problems that are told; finding the line of each takes a pass over the file.
+const PROBLEMS_MOST: usize = 100;
 /// Keys of the contract that this version does not enforce.
 const NOT_ENFORCED: [&str; 4] = ["gateways", "residency", "third_countries", "time_zone"];
 
@@ -55,6 +57,9 @@ pub(crate) fn read(text: &str) -> Result<Policy, Vec<Problem>> {
 
 impl Reader<'_> {
     fn wrong(&mut self, at: usize, key: impl Into<String>, text: impl Into<String>) {
+        if self.problems.len() >= PROBLEMS_MOST {
+            return;
+        }
         let line = 1 + self.text[..at.min(self.text.len())].matches('\n').count();
         self.problems.push(Problem { line, key: key.into(), text: text.into() });
     }

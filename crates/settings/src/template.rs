@@ -56,5 +56,5 @@ keys_file = "var/api-keys.toml"        # `tamis keys api create`
 auth = "on"                            # "off" only on loopback addresses
 
 [policy]
-file = "policy.toml"                   # not read by this version: refused if it exists
+file = "policy.toml"                   # tenants and what each may do; without the file everything is allowed
 "#;

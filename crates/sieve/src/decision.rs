@@ -21,6 +21,10 @@ pub struct Decision<'a> {
     pub kept: &'a [bool],
     /// Why it was refused.
     pub refusal: Option<RefusalView>,
+    /// The policy that it was decided by; empty without one.
+    pub policy_version: &'a str,
+    /// Whether each recipient that goes on gets an unsubscribe token of its own.
+    pub tokens: bool,
     pub(crate) groups: Option<&'a Groups>,
     pub(crate) retry_at_ms: UnixMs,
 }
@@ -34,6 +38,8 @@ impl<'a> Decision<'a> {
             forwarded: 0,
             kept: &[],
             refusal: None,
+            policy_version: "",
+            tokens: false,
             groups: None,
             retry_at_ms: 0,
         }
@@ -57,6 +63,14 @@ impl<'a> Decision<'a> {
         self.into_unfit(format!(
             "field 14: the job's content leaves its recipients so little of {bytes_max} bytes that the parts together would have more than {times} times the job's bytes"
         ))
+    }
+
+    /// The same job refused after all, since no unsubscribe token has room for its names.
+    #[must_use]
+    pub fn into_without_tokens(self, why: &str) -> Self {
+        let message = format!("field 6: {why}");
+        let refusal = RefusalView { code: RefusalCode::BadField, rule: "tenant.unsubscribe_tokens", message };
+        Self::refused(self.gateway, self.recipients_in, refusal)
     }
 
     /// Refused for what a message may have at most.

@@ -10,7 +10,9 @@ pub use decision::Decision;
 
 use decision::Groups;
 use repeats::Repeats;
+use std::sync::Arc;
 use tamis_campaign::{Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict};
+use tamis_policy::{Denied, Policy};
 use tamis_subject::{Invalid, Subject, Subjects};
 use tamis_suppression::{Hit, Index, Selection};
 use tamis_wire::{JobView, RecipientView, RefusalView, Span};
@@ -21,12 +23,24 @@ struct Candidate {
     place: u32,
     /// Why it must be dropped, once the filter has been asked.
     reason: Option<Reason>,
+    /// Whether a consent is in force; looked at only where one is needed.
+    consented: bool,
+}
+
+/// How a job that may be sent is decided.
+#[derive(Debug, Clone, Copy)]
+struct Admitted {
+    channel: Channel,
+    needs_consent: bool,
+    /// Each recipient gets an unsubscribe token of its own.
+    tokens: bool,
 }
 
 /// Decides jobs one after the other; its memory is reused.
 #[derive(Debug)]
 pub struct Sieve {
     subjects: Subjects,
+    policy: Arc<Policy>,
     candidates: Vec<Candidate>,
     /// By candidate; apart, since the filter looks up all of a job's at once.
     addresses: Vec<Subject>,
@@ -41,11 +55,12 @@ pub struct Sieve {
 }
 
 impl Sieve {
-    /// A sieve that makes subjects with `subjects`.
+    /// A sieve that makes subjects with `subjects`, and goes by no policy.
     #[must_use]
     pub fn new(subjects: Subjects) -> Self {
         Self {
             subjects,
+            policy: Arc::default(),
             candidates: Vec::new(),
             addresses: Vec::new(),
             contacts: Vec::new(),
@@ -64,6 +79,13 @@ impl Sieve {
         }
     }
 
+    /// Goes by `policy` from now on.
+    pub fn use_policy(&mut self, policy: &Arc<Policy>) {
+        if !Arc::ptr_eq(policy, &self.policy) {
+            self.policy = policy.clone();
+        }
+    }
+
     /// Decides one job at `now_ms`: `value` is its record, `spans` its recipients, `index` the filter.
     pub fn decide<'a>(
         &'a mut self,
@@ -76,16 +98,22 @@ impl Sieve {
         let recipients_in = u32::try_from(spans.len()).unwrap_or(u32::MAX);
         self.groups.clear();
         self.kept.clear();
-        let channel = match admit(job, spans.len()) {
-            Ok(channel) => channel,
+        let Admitted { channel, needs_consent, tokens } = match admit(&self.policy, job, spans.len(), now_ms)
+        {
+            Ok(admitted) => admitted,
             Err(refusal) => return Decision::refused(job.gateway, recipients_in, refusal),
         };
         let gateway = if job.gateway.is_empty() { default_gateway(channel) } else { job.gateway };
         if job.not_after_ms != 0 && now_ms > job.not_after_ms {
             return Decision::without_counts(Verdict::Expired, gateway, recipients_in);
         }
-        let selection = index.select(job.tenant.as_str(), job.list, channel, job.purpose);
-        self.recognise(job, channel, value, spans, &selection);
+        let (tenant, list, purpose) = (job.tenant.as_str(), job.list, job.purpose);
+        let selection = if needs_consent {
+            index.select_consented(tenant, list, channel, purpose)
+        } else {
+            index.select(tenant, list, channel, purpose)
+        };
+        self.recognise(job, (channel, tokens), value, spans, &selection);
         let retry_at_ms = (job.not_before_ms > now_ms).then_some(job.not_before_ms);
         self.ask(&selection, now_ms);
         let forwarded = self.judge(spans.len(), retry_at_ms.is_some());
@@ -106,16 +134,32 @@ impl Sieve {
             refusal: None,
             groups: Some(&self.groups),
             retry_at_ms: retry_at_ms.unwrap_or(0),
+            policy_version: self.policy.version(),
+            tokens,
         };
         debug_assert!(decision.books_close(), "G6: every recipient has one fate");
         decision
+    }
+
+    /// Decides a job that was said before (G7): refused like any other that can't be admitted, else a DUPLICATE, even when it
+    /// has expired since.
+    #[must_use]
+    pub fn decide_duplicate<'a>(&'a self, job: &JobView<'a>, spans: &[Span], now_ms: UnixMs) -> Decision<'a> {
+        let recipients_in = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+        match admit(&self.policy, job, spans.len(), now_ms) {
+            Ok(Admitted { channel, .. }) => {
+                let gateway = if job.gateway.is_empty() { default_gateway(channel) } else { job.gateway };
+                Decision::without_counts(Verdict::Duplicate, gateway, recipients_in)
+            }
+            Err(refusal) => Decision::refused(job.gateway, recipients_in, refusal),
+        }
     }
 
     /// First pass: what each recipient is, and its subjects.
     fn recognise(
         &mut self,
         job: &JobView<'_>,
-        channel: Channel,
+        (channel, tokens): (Channel, bool),
         value: &[u8],
         spans: &[Span],
         selection: &Selection<'_>,
@@ -128,7 +172,9 @@ impl Sieve {
         self.addresses.reserve(spans.len());
         for (place, span) in (0u32..).zip(spans) {
             let body = &value[span.body as usize..span.end as usize];
-            let Ok(recipient) = RecipientView::parse(body) else {
+            let Some(recipient) = RecipientView::parse(body).ok().filter(|r| !(tokens && r.brings_token))
+            else {
+                // One that brings a token of its own would have two: readers would not agree on which is its.
                 self.groups.reject(RejectReason::MalformedRecipient, place);
                 continue;
             };
@@ -148,7 +194,7 @@ impl Sieve {
                 self.contact_of.push(u32::try_from(self.candidates.len()).unwrap_or(u32::MAX));
             }
             self.addresses.push(address);
-            self.candidates.push(Candidate { place, reason: None });
+            self.candidates.push(Candidate { place, reason: None, consented: false });
         }
     }
 
@@ -160,11 +206,17 @@ impl Sieve {
         selection.hits(addresses, |number, hit| hits.push((u32::try_from(number).unwrap_or(u32::MAX), hit)));
         selection.hits(contacts, |number, hit| hits.push((contact_of[number], hit)));
         for (number, hit) in hits {
-            let reason = &mut candidates[*number as usize].reason;
-            *reason = match (*reason, selection.reason(*hit, now_ms)) {
+            let candidate = &mut candidates[*number as usize];
+            candidate.reason = match (candidate.reason, selection.reason(*hit, now_ms)) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
+            candidate.consented = candidate.consented || selection.has_consent(*hit, now_ms);
+        }
+        if selection.needs_consent() {
+            // The highest number there is, so that any other reason goes before it.
+            let without = candidates.iter_mut().filter(|c| c.reason.is_none() && !c.consented);
+            without.for_each(|candidate| candidate.reason = Some(Reason::NoConsent));
         }
     }
 
@@ -177,7 +229,7 @@ impl Sieve {
         }
         let mut forwarded = 0;
         for ((number, candidate), &address) in (0u32..).zip(&self.candidates).zip(&self.addresses) {
-            let Candidate { place, reason } = *candidate;
+            let Candidate { place, reason, .. } = *candidate;
             if let Some(reason) = reason {
                 self.groups.suppress(reason, place);
             } else if !alone
@@ -209,22 +261,14 @@ fn address_of(
     }
 }
 
-/// Decides a job that was said before (G7): refused like any other that can't be admitted, else a DUPLICATE, even when it
-/// has expired since.
-#[must_use]
-pub fn decide_duplicate<'a>(job: &JobView<'a>, spans: &[Span]) -> Decision<'a> {
-    let recipients_in = u32::try_from(spans.len()).unwrap_or(u32::MAX);
-    match admit(job, spans.len()) {
-        Ok(channel) => {
-            let gateway = if job.gateway.is_empty() { default_gateway(channel) } else { job.gateway };
-            Decision::without_counts(Verdict::Duplicate, gateway, recipients_in)
-        }
-        Err(refusal) => Decision::refused(job.gateway, recipients_in, refusal),
-    }
-}
-
-/// Whether the job itself can be decided (contract, section 9).
-fn admit(job: &JobView<'_>, recipients: usize) -> Result<Channel, RefusalView> {
+/// Whether the job itself can be decided (contract, section 9), and may be sent (section 8).
+#[inline]
+fn admit(
+    policy: &Policy,
+    job: &JobView<'_>,
+    recipients: usize,
+    now_ms: UnixMs,
+) -> Result<Admitted, RefusalView> {
     let bad = |field: u32, what: &str| RefusalView {
         code: RefusalCode::BadField,
         rule: "format of a SendJob",
@@ -242,7 +286,17 @@ fn admit(job: &JobView<'_>, recipients: usize) -> Result<Channel, RefusalView> {
             ),
         });
     }
-    job.channel.ok_or_else(|| bad(4, "no such channel"))
+    let channel = job.channel.ok_or_else(|| bad(4, "no such channel"))?;
+    let rules = policy.judge(job.tenant.as_str(), channel, job.sender, now_ms).map_err(denied)?;
+    Ok(Admitted {
+        channel,
+        needs_consent: rules.needs_consent(channel),
+        tokens: rules.unsubscribe_tokens() && channel == Channel::Email,
+    })
+}
+
+fn denied(denied: Denied) -> RefusalView {
+    RefusalView { code: denied.code, rule: denied.rule, message: denied.message.to_owned() }
 }
 
 /// The gateway of a channel where no policy names one (contract, section 9, Gateway).

@@ -1,5 +1,7 @@
 //! The decision against a plain one, and the delivery against the plain one's job.
 
+mod consent;
+
 use std::collections::HashSet;
 
 use super::*;
@@ -9,7 +11,7 @@ use tamis_subject::{Key, Region};
 use tamis_suppression::Places;
 use tamis_wire::proto::campaign::v1 as proto;
 use tamis_wire::record::{Record, Scope, State};
-use tamis_wire::{Message, Packed, Parts, Spans, Stamp, splice};
+use tamis_wire::{Added, Message, Packed, Parts, Spans, Stamp, splice};
 
 fn subjects() -> Subjects {
     Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap())
@@ -177,7 +179,7 @@ proptest! {
         let stamp = Stamp { decided_at_ms: 1_000, filter_position: &position, policy_version: "", gateway: decision.gateway, recipients_in: decision.recipients_in };
         let mut parts = Parts::default();
         let bytes_max = if small { 300 } else { 1 << 20 };
-        let ranges = parts.plan(&value, &spans, decision.kept, &stamp, bytes_max).unwrap().to_vec();
+        let ranges = parts.plan(&value, &spans, decision.kept, &Added::default(), &stamp, bytes_max).unwrap().to_vec();
         let kept: Vec<&[u8]> = of("forwarded").iter().map(|at| bodies[*at as usize]).collect();
         let mut arrived: Vec<Vec<u8>> = Vec::new();
         for (part, range) in (1..).zip(&ranges) {
@@ -261,7 +263,8 @@ fn g7_what_was_said_before_is_judged_after_refused_and_before_expired() {
         let value = proto::SendJob { channel, ..job.clone() }.encode_to_vec();
         let mut spans = Spans::new();
         let view = JobView::parse(&value, &mut spans).unwrap();
-        let decision = decide_duplicate(&view, &spans);
+        let sieve = Sieve::new(subjects());
+        let decision = sieve.decide_duplicate(&view, &spans, 0);
         assert_eq!((decision.verdict, decision.recipients_in, decision.forwarded), (verdict, 3, 0));
         assert_eq!(decision.suppressed().count() + decision.rejected().count(), 0);
         assert!(decision.deferred().is_none() && decision.books_close());

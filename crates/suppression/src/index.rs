@@ -218,10 +218,34 @@ impl Index {
     /// The cells that a job selects: once a job, not once a recipient.
     #[must_use]
     pub fn select(&self, tenant: &str, list: &str, channel: Channel, purpose: Purpose) -> Selection<'_> {
+        self.selection(tenant, list, channel, purpose, false)
+    }
+
+    /// As [`Index::select`], for a channel on which marketing needs a consent in force.
+    #[must_use]
+    pub fn select_consented(
+        &self,
+        tenant: &str,
+        list: &str,
+        channel: Channel,
+        purpose: Purpose,
+    ) -> Selection<'_> {
+        self.selection(tenant, list, channel, purpose, true)
+    }
+
+    #[inline]
+    fn selection(
+        &self,
+        tenant: &str,
+        list: &str,
+        channel: Channel,
+        purpose: Purpose,
+        needs_consent: bool,
+    ) -> Selection<'_> {
         let of_tenant = self.cells.tenants.get(tenant);
         let of_list = of_tenant.filter(|_| !list.is_empty()).and_then(|t| t.lists.get(list));
         let scopes = [Some(&self.cells.platform), of_tenant.map(|t| &t.own), of_list];
-        Selection::new(self, scopes, channel, purpose)
+        Selection::new(self, scopes, channel, purpose, needs_consent)
     }
 
     /// Every record in force for `subject` that a job of `tenant` could meet, on any channel and list.

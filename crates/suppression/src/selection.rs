@@ -11,6 +11,8 @@ use crate::marks::Cell;
 
 /// Three scopes, two channels (the job's and every one), the reasons that drop.
 const MOST: usize = 3 * 2 * (RecordReason::ALL.len() - 1);
+/// Three scopes, two channels: a consent.
+const CONSENTS_MOST: usize = 3 * 2;
 
 /// A subject of which something is known, to be asked about while the index stands still.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,8 @@ pub struct Hit(Known);
 pub struct Selection<'i> {
     index: &'i Index,
     cells: ArrayVec<(Reason, Cell), MOST>,
+    /// The cells of consents, where one is needed.
+    consents: Option<ArrayVec<Cell, CONSENTS_MOST>>,
     contacts: bool,
 }
 
@@ -30,8 +34,9 @@ impl<'i> Selection<'i> {
         scopes: [Option<&OfScope>; 3],
         channel: Channel,
         purpose: Purpose,
+        needs_consent: bool,
     ) -> Self {
-        let mut selection = Self { index, cells: ArrayVec::new(), contacts: false };
+        let mut selection = Self { index, cells: ArrayVec::new(), consents: None, contacts: false };
         for record_reason in RecordReason::ALL {
             let Some(reason) = record_reason.drops().filter(|r| r.drops(purpose)) else { continue };
             for scope in scopes.iter().flatten() {
@@ -42,14 +47,37 @@ impl<'i> Selection<'i> {
                 }
             }
         }
+        if needs_consent && Reason::NoConsent.drops(purpose) {
+            let cells = scopes.iter().flatten().flat_map(|scope| {
+                [None, Some(channel)].map(|channel| scope.of(row(RecordReason::Consent), channel))
+            });
+            selection.consents = Some(cells.flatten().collect());
+        }
         selection.contacts = !selection.is_empty() && scopes.iter().flatten().any(|s| s.contacts);
         selection
     }
 
-    /// Whether there is nothing to look at: nobody is dropped.
+    /// Whether there is nothing to look at: the filter says the same of everybody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.cells.is_empty() && self.consents.as_ref().is_none_or(ArrayVec::is_empty)
+    }
+
+    /// Whether nobody may be written to without a consent in force.
+    #[must_use]
+    pub fn needs_consent(&self) -> bool {
+        self.consents.is_some()
+    }
+
+    /// Whether a consent of the subject of `hit` is in force at `now_ms`.
+    #[inline]
+    #[must_use]
+    pub fn has_consent(&self, hit: Hit, now_ms: UnixMs) -> bool {
+        let Known { place, mark } = hit.0;
+        let marks = self.index.marks(place.segment);
+        let known = marks.set(mark);
+        let in_force = |cell: &Cell| known.contains(*cell) && marks.in_force(place.local, *cell, now_ms);
+        self.consents.iter().flatten().any(in_force)
     }
 
     /// Whether contacts are worth looking up.
@@ -62,14 +90,14 @@ impl<'i> Selection<'i> {
     #[inline]
     #[must_use]
     pub fn hit(&self, subject: &Subject) -> Option<Hit> {
-        if self.cells.is_empty() { None } else { self.index.find(subject).map(Hit) }
+        if self.is_empty() { None } else { self.index.find(subject).map(Hit) }
     }
 
     /// Looks up all of `subjects`; `told` gets the number and the hit of each of which anything is known, in any order. Most
     /// are in no list, and the miss settles them: one line of the cache, waited for side by side.
     #[inline]
     pub fn hits(&self, subjects: &[Subject], mut told: impl FnMut(usize, Hit)) {
-        if self.cells.is_empty() || subjects.is_empty() {
+        if self.is_empty() || subjects.is_empty() {
             return;
         }
         let is_same = |number: usize, place| self.index.is_at(place, &subjects[number]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    deliveries, demo, explain, init, jobs, keys, run, snapshot, suppress, topics, validate,
+    deliveries, demo, explain, init, jobs, keys, links, run, snapshot, suppress, topics, validate,
 };
 use crate::exit_code::Outcome;
 
@@ -51,6 +51,7 @@ enum Command {
     Suppress(suppress::Suppress),
     Explain(explain::Explain),
     Keys(keys::Keys),
+    Links(links::Links),
     Snapshot(snapshot::Snapshot),
     /// Print shell completions.
     #[command(after_help = "Example:\n  tamis completions bash > /etc/bash_completion.d/tamis")]
@@ -75,6 +76,7 @@ impl Cli {
             Command::Suppress(command) => command.run(global),
             Command::Explain(command) => command.run(global),
             Command::Keys(command) => command.run(global),
+            Command::Links(command) => command.run(global),
             Command::Snapshot(command) => command.run(global),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

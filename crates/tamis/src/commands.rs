@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod links;
 pub(crate) mod run;
 pub(crate) mod snapshot;
 pub(crate) mod suppress;

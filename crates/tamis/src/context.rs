@@ -9,12 +9,14 @@ use tamis_bus::kafka::{self, Kafka};
 use tamis_bus::{Bus, Tail, TailTopic, topic_name};
 use tamis_campaign::{Channel, UnixMs};
 use tamis_pipeline::{Options, purge, snapshots};
+use tamis_policy::Policy;
 use tamis_settings::{BusKind, Settings};
 use tamis_subject::{Key, Subjects};
 
 use crate::cli::Global;
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::job_json::names;
+use crate::policy_file;
 use crate::private;
 use crate::sender::Sender;
 use crate::service::Service;
@@ -123,6 +125,14 @@ impl Context {
         Ok(subjects)
     }
 
+    /// The policy, from its file.
+    ///
+    /// # Errors
+    /// Exit code 3 for one that does not check.
+    pub(crate) fn policy(&self) -> Outcome<Policy> {
+        policy_file::read(self.settings.policy().file())
+    }
+
     /// How the line works, with `workers` workers.
     pub(crate) fn options(&self, workers: u16) -> Options {
         let router = self.settings.router();
@@ -140,6 +150,8 @@ impl Context {
                 readers: self.settings.purge().readers().clone(),
                 content_max_age: router.content_max_age(),
             },
+            // Whoever runs the line puts its own in.
+            policy: tamis_policy::Current::default(),
             snapshots: Some(self.snapshots(Some(self.settings.suppression().snapshot_every()))),
         }
     }

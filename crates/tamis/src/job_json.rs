@@ -141,6 +141,8 @@ fn recipient(path: &str, value: &Value) -> Result<Recipient, BadField> {
         fields: one.bytes("fields")?,
         time_zone: one.text("time_zone")?,
         postal,
+        // A delivery's, which tamis writes.
+        unsubscribe_token: String::new(),
     })
 }
 
@@ -235,6 +237,10 @@ fn recipient_json(one: &Recipient, reveal: bool) -> Value {
     if reveal {
         object["fields"] = json!(BASE64.encode(&one.fields));
         object["time_zone"] = json!(one.time_zone);
+    }
+    if !one.unsubscribe_token.is_empty() {
+        // Whoever has it can opt this person out.
+        object["unsubscribe_token"] = json!(text(&one.unsubscribe_token));
     }
     if let Some(postal) = &one.postal {
         object["postal"] = json!({

@@ -12,6 +12,7 @@ mod loaded;
 mod local;
 mod mask;
 mod output;
+mod policy_file;
 mod private;
 mod rotating;
 mod sender;

@@ -22,7 +22,7 @@ pub use outcome::{OUTCOMES_BYTES_MAX, OutcomeView, Outcomes, RefusalView};
 pub use prost::Message;
 pub use put::Packed;
 pub use recipient::{Malformed, RecipientView};
-pub use splice::{PartTooLarge, Parts, Stamp, splice};
+pub use splice::{Added, PartTooLarge, Parts, Stamp, splice, splice_adding};
 pub use trace::trace_context;
 
 /// The published messages, as prost makes them from `proto/`. For tools and tests: the line itself works on views.

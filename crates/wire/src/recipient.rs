@@ -11,6 +11,8 @@ pub struct RecipientView<'a> {
     contact: tamis_subject::Redacted<&'a [u8]>,
     /// The postal address, where there is one.
     pub postal: Option<Postal<'a>>,
+    /// Whether it brings a field 6, which is tamis's to write.
+    pub brings_token: bool,
 }
 
 /// The recipient's own bytes are damaged (contract, section 9, Reading a recipient).
@@ -42,6 +44,7 @@ impl<'a> RecipientView<'a> {
         while !cursor.is_at_end() {
             let (number, value) = cursor.field().map_err(|_| Malformed)?;
             if !(1..=5).contains(&number) {
+                view.brings_token |= number == 6;
                 continue;
             }
             let Value::Bytes(bytes) = value else { return Err(Malformed) };

@@ -40,6 +40,7 @@ mod tests {
             fields: b"CANARY".to_vec(),
             time_zone: "CANARY".into(),
             postal: Some(postal),
+            unsubscribe_token: "CANARY".into(),
         };
         let content = b"CANARY".to_vec();
         let job =

@@ -39,6 +39,45 @@ impl Stamp<'_> {
     }
 }
 
+/// A field that each kept recipient gets besides its own bytes, one after the other, all of one length.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Added<'a> {
+    each: usize,
+    fields: &'a [u8],
+}
+
+/// The field of an unsubscribe token: `Recipient.unsubscribe_token`.
+const TOKEN_FIELD: u32 = 6;
+
+impl<'a> Added<'a> {
+    /// Fields of `each` octets, for the kept recipients in their order.
+    #[must_use]
+    pub fn new(each: usize, fields: &'a [u8]) -> Self {
+        debug_assert!(each == 0 || fields.len().is_multiple_of(each), "all are of one length");
+        Self { each, fields }
+    }
+
+    /// Appends a recipient's token to `fields`.
+    pub fn put_token(fields: &mut Vec<u8>, token: &str) {
+        put::bytes(fields, TOKEN_FIELD, token.as_bytes());
+    }
+
+    /// The octets of all fields.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// By how much a recipient grows at most: its field, and two octets more of its length.
+    fn bytes_most(&self) -> usize {
+        if self.each == 0 { 0 } else { self.each + 2 }
+    }
+
+    fn of(&self, kept: usize) -> &'a [u8] {
+        &self.fields[kept * self.each..][..self.each]
+    }
+}
+
 /// One recipient alone does not fit into a record (its place in the job, from 0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartTooLarge {
@@ -67,7 +106,7 @@ impl Parts {
         self.bytes
     }
 
-    /// Plans the parts of the job `value` so that none is larger than `bytes_max` with its stamp.
+    /// Plans the parts of the job `value` so that none is larger than `bytes_max` with its stamp and what is `added`.
     ///
     /// # Errors
     /// [`PartTooLarge`] when one recipient with the rest of the job is larger.
@@ -76,19 +115,22 @@ impl Parts {
         value: &[u8],
         spans: &[Span],
         kept: &[bool],
+        added: &Added<'_>,
         stamp: &Stamp<'_>,
         bytes_max: usize,
     ) -> Result<&[Range<u32>], PartTooLarge> {
         self.ranges.clear();
         let all = 0..u32::try_from(spans.len()).unwrap_or(u32::MAX);
         // The usual case, without looking at any recipient.
-        if value.len() + stamp.bytes_max() <= bytes_max {
-            self.bytes = value.len() + stamp.bytes_max();
+        let whole = value.len() + spans.len() * added.bytes_most() + stamp.bytes_max();
+        if whole <= bytes_max {
+            self.bytes = whole;
             self.ranges.push(all);
             return Ok(&self.ranges);
         }
-        let length = |s: &Span| (s.end - s.start) as usize;
-        let rest = value.len() - spans.iter().map(length).sum::<usize>() + stamp.bytes_max();
+        let own = |s: &Span| (s.end - s.start) as usize;
+        let rest = value.len() - spans.iter().map(own).sum::<usize>() + stamp.bytes_max();
+        let length = |s: &Span| own(s) + added.bytes_most();
         let (mut from, mut bytes) = (0, rest);
         self.bytes = 0;
         for (position, (span, _)) in (0u32..).zip(spans.iter().zip(kept)).filter(|(_, (_, kept))| **kept) {
@@ -128,6 +170,37 @@ pub fn splice(
             out.extend_from_slice(&value[from..span.start as usize]);
             from = span.end as usize;
         }
+    }
+    out.extend_from_slice(&value[from..]);
+    stamp.encode(part, parts, out);
+}
+
+/// As [`splice`], with a field `added` to each kept recipient: the recipient's own bytes stay as they came, and its tag and length
+/// are written anew.
+#[expect(clippy::too_many_arguments, reason = "as splice, and what is added")]
+pub fn splice_adding(
+    value: &[u8],
+    spans: &[Span],
+    kept: &[bool],
+    added: &Added<'_>,
+    places: &Range<u32>,
+    stamp: &Stamp<'_>,
+    (part, parts): (u32, u32),
+    out: &mut Vec<u8>,
+) {
+    out.reserve(value.len() + stamp.bytes_max());
+    let (mut from, mut number) = (0, 0);
+    for (position, (span, kept)) in (0u32..).zip(spans.iter().zip(kept)) {
+        out.extend_from_slice(&value[from..span.start as usize]);
+        from = span.end as usize;
+        if *kept && places.contains(&position) {
+            let (body, field) = (&value[span.body as usize..span.end as usize], added.of(number));
+            put::varint(out, 15 << 3 | 2);
+            put::varint(out, (body.len() + field.len()) as u64);
+            out.extend_from_slice(body);
+            out.extend_from_slice(field);
+        }
+        number += usize::from(*kept);
     }
     out.extend_from_slice(&value[from..]);
     stamp.encode(part, parts, out);

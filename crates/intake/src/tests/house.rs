@@ -67,7 +67,12 @@ pub(super) struct House {
     _dir: TempDir,
     pub(super) keys: PathBuf,
     pub(super) acme: String,
+    /// A gateway's, made of the identity key.
     pub(super) gateway: String,
+    pub(super) other_gateway: String,
+    /// The first gateway's from before keys were made so.
+    pub(super) random_gateway: String,
+    pub(super) subjects: Subjects,
     pub(super) operator: String,
     pub(super) state: ApiState,
     pub(super) running: Running,
@@ -104,13 +109,28 @@ impl House {
         until(|| filter.is_loaded());
         let keys = dir.path().join("var/api-keys.toml");
         let key = |owner| keys::create(&keys, owner).unwrap().1;
-        let (acme, gateway) = (key(Owner::Tenant("acme".into())), key(Owner::Gateway("sms-paris".into())));
+        let acme = key(Owner::Tenant("acme".into()));
+        let made = |name| keys::create_gateway(&keys, name, &subjects).unwrap().1;
+        let (gateway, other_gateway) = (made("sms-paris"), made("sms-lyon"));
+        let random_gateway = key(Owner::Gateway("sms-paris".into()));
         let operator = key(Owner::Operator);
         let fake = Arc::new(Fake { answers, got: Mutex::default(), unanswered: Mutex::default() });
         let access = Access::keys(&keys).unwrap();
         let state = ApiState::new(filter, fake.clone(), Metrics::detached(), access)
             .with_ack_timeout(Duration::from_millis(300));
-        Self { _dir: dir, keys, acme, gateway, operator, state, running, fake }
+        Self {
+            _dir: dir,
+            keys,
+            acme,
+            gateway,
+            other_gateway,
+            random_gateway,
+            subjects,
+            operator,
+            state,
+            running,
+            fake,
+        }
     }
 
     /// The same, with the log's own recorder.

@@ -41,13 +41,16 @@ impl<'b> Form<'b> {
             "" => self.field("SmsSid")?,
             id => id,
         };
+        // `rcs:+33…`, `whatsapp:+33…`: it is the person's number that says no.
+        let number = self.field("From")?;
+        let number = number.rsplit_once(':').map_or(number, |(_, number)| number);
         let text = if self.field("OptOutType")? == OPT_OUT { OPT_OUT } else { self.field("Body")? };
         let written = Written {
             gateway,
             message_id,
             kind: InboundKind::Reply.number(),
             channel: Channel::Sms.number(),
-            address: self.field("From")?,
+            address: number,
             to: self.field("To")?,
             text,
             received_at_ms: now_ms,

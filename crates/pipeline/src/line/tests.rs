@@ -30,12 +30,17 @@ fn job(content: usize, bytes: usize) -> Vec<u8> {
 /// The line over one record: what goes out.
 fn passed(value: &[u8]) -> Outgoing {
     let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+    passed_by(value, &Arc::default(), &subjects).0
+}
+
+/// The same by a policy and a key, which it gives back.
+fn passed_by<'s>(value: &[u8], policy: &Arc<Policy>, subjects: &'s Subjects) -> (Outgoing, &'s Subjects) {
     let dedupe_window = std::time::Duration::ZERO;
     let options = Options { max_message_bytes: MESSAGE_BYTES, dedupe_window, ..Options::default() };
-    let mut line = Line::new(subjects, Prints::random(), &options);
+    let mut line = Line::new(subjects.clone(), Prints::random(), &options);
     let index = Index::new(2);
     let position = Packed::new(index.position());
-    let sight = Sight { index: &index, position: &position, now_ms: 1_000 };
+    let sight = Sight { index: &index, key: subjects, position: &position, now_ms: 1_000 };
     let record = JobRecord {
         partition: 0,
         offset: 0,
@@ -45,11 +50,11 @@ fn passed(value: &[u8]) -> Outgoing {
         tracestate: None,
     };
     let mut outgoing = Outgoing::default();
-    line.begin(&mut outgoing, sight.now_ms);
+    line.begin(&mut outgoing, policy, sight.now_ms);
     let more = line.pass(&mut [record].into_iter(), sight, &mut outgoing, &mut Tally::default());
     assert_eq!(more, value.len() >= VIEW_BYTES);
     line.end(&mut outgoing);
-    outgoing
+    (outgoing, subjects)
 }
 
 /// The deliveries, and the one outcome's refusal.
@@ -63,7 +68,9 @@ fn read(outgoing: &Outgoing) -> (Vec<Delivery>, Option<String>) {
                 let outcomes = JobOutcomes::decode(value).unwrap().outcomes;
                 assert_eq!(outcomes.len(), 1);
                 refusal = outcomes[0].refusal.as_ref().map(|refusal| {
-                    assert_eq!(refusal.rule, "topics.max_message_bytes");
+                    assert!(
+                        ["topics.max_message_bytes", "tenant.unsubscribe_tokens"].contains(&&*refusal.rule)
+                    );
                     refusal.message.clone()
                 });
                 assert_eq!(outcomes[0].forwarded == 0, refusal.is_some());
@@ -122,7 +129,7 @@ fn a_job_much_longer_than_a_message_is_split() {
 fn a_long_batch_is_decided_under_several_views() {
     let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
     let options = Options { dedupe_window: std::time::Duration::ZERO, ..Options::default() };
-    let mut line = Line::new(subjects, Prints::random(), &options);
+    let mut line = Line::new(subjects.clone(), Prints::random(), &options);
     let value = job(VIEW_BYTES * 2 / 3, VIEW_BYTES * 2 / 3 + 100);
     let records = (0..5).map(|offset| JobRecord {
         partition: 0,
@@ -133,14 +140,14 @@ fn a_long_batch_is_decided_under_several_views() {
         tracestate: None,
     });
     let (mut outgoing, mut tally, mut records) = (Outgoing::default(), Tally::default(), records.into_iter());
-    line.begin(&mut outgoing, 1_000);
+    line.begin(&mut outgoing, &Arc::default(), 1_000);
     let mut views = 0;
     loop {
         let mut index = Index::new(2);
         index.advance(0, views);
         let position = Packed::new(index.position());
         views += 1;
-        let sight = Sight { index: &index, position: &position, now_ms: 1_000 };
+        let sight = Sight { index: &index, key: &subjects, position: &position, now_ms: 1_000 };
         if !line.pass(&mut records, sight, &mut outgoing, &mut tally) {
             break;
         }
@@ -158,4 +165,79 @@ fn a_long_batch_is_decided_under_several_views() {
         let delivery = Delivery::decode(&outgoing.arena[delivery.value.clone()]).unwrap();
         assert_eq!(&delivery.stamp.unwrap().filter_position, position);
     }
+}
+
+/// Guarantees: where the policy says so, each recipient of an e-mail job that goes on has a token of its own, which opens to that
+/// very person, tenant and list, whole or in parts, and everything else is as it came; a recipient that brings one is malformed, a
+/// job of another tenant or channel has none.
+/// Fails when: a token goes to the next recipient, a part begins with the first part's tokens, a length is off by one.
+#[test]
+fn each_recipient_of_an_email_job_has_its_own_token_where_the_policy_says_so() {
+    let policy = "version = \"p7\"\n[[tenant]]\nid = \"acme\"\nunsubscribe_tokens = true\n[[tenant]]\nid = \"globex\"\n";
+    let policy = Arc::new(Policy::parse(policy).unwrap());
+    let key = Key::generate().unwrap().with_another_step().unwrap();
+    let subjects = Subjects::new(&key, Region::parse("FR").unwrap());
+    let address = |n: u32| format!("person.{n}@example.org");
+    for (tenant, channel, people, content, tokens) in [
+        ("acme", Channel::Email, 3, 10, true),
+        ("acme", Channel::Email, 1_500, 30_000, true),
+        ("globex", Channel::Email, 3, 10, false),
+        ("acme", Channel::Sms, 3, 10, false),
+    ] {
+        let mut job = SendJob {
+            job_id: "j-1".to_owned(),
+            tenant: tenant.to_owned(),
+            list: "news".to_owned(),
+            channel: channel.number(),
+            content: vec![b'x'; content],
+            ..SendJob::default()
+        };
+        let who = |n: u32| if channel == Channel::Email { address(n) } else { format!("+3361234567{n}") };
+        job.recipients = (0..people)
+            .map(|n| Recipient { address: who(n), fields: vec![7; 120], ..Recipient::default() })
+            .collect();
+        job.recipients[1].unsubscribe_token = "mine".to_owned();
+        let (outgoing, subjects) = passed_by(&job.encode_to_vec(), &policy, &subjects);
+        let (deliveries, refusal) = read(&outgoing);
+        assert_eq!((deliveries.len() > 1, refusal), (people > 100, None));
+        let mut left = deliveries.iter().flat_map(|d| d.recipients.clone());
+        for n in (0..people).filter(|n| *n != 1 || !tokens) {
+            let mut recipient = left.next().expect("nobody is lost");
+            let token = std::mem::take(&mut recipient.unsubscribe_token);
+            let as_it_came =
+                Recipient { unsubscribe_token: String::new(), ..job.recipients[n as usize].clone() };
+            assert_eq!(recipient.encode_to_vec(), as_it_came.encode_to_vec());
+            if tokens {
+                let opened = subjects.open(&token).expect("it is a token of ours");
+                assert_eq!(opened.first, subjects.first().email(&address(n)).unwrap());
+                assert_eq!(
+                    (&*opened.tenant, &*opened.list, opened.channel),
+                    ("acme", "news", Channel::Email)
+                );
+            } else {
+                assert_eq!(token, if n == 1 { "mine" } else { "" });
+            }
+        }
+        assert!(left.next().is_none(), "nobody is there twice");
+        assert!(deliveries.iter().all(|d| d.stamp.as_ref().unwrap().policy_version == "p7"));
+        assert!(outgoing.records.iter().all(|record| record.value.len() <= MESSAGE_BYTES));
+    }
+}
+
+/// Guarantees: a job whose names fit into no token is refused rather than sent without any.
+#[test]
+fn a_job_whose_names_fit_into_no_token_is_refused() {
+    let policy = "version = \"1\"\n[[tenant]]\nid = \"acme\"\nunsubscribe_tokens = true\n";
+    let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+    let job = SendJob {
+        job_id: "j-1".to_owned(),
+        tenant: "acme".to_owned(),
+        list: "l".repeat(100),
+        channel: Channel::Email.number(),
+        recipients: vec![Recipient { address: "a@example.org".to_owned(), ..Recipient::default() }],
+        ..SendJob::default()
+    };
+    let policy = Arc::new(Policy::parse(policy).unwrap());
+    let (deliveries, refusal) = read(&passed_by(&job.encode_to_vec(), &policy, &subjects).0);
+    assert!(deliveries.is_empty() && refusal.is_some_and(|text| text.contains("do not fit into a token")));
 }

@@ -1,9 +1,11 @@
 //! `tamis explain`: what would become of one recipient of one job, and why.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tamis_campaign::{Channel, UnixMs};
+use tamis_policy::Policy;
 use tamis_sieve::{Decision, Sieve};
 use tamis_subject::{Postal, Subject, Subjects};
 use tamis_suppression::{Found, Index};
@@ -43,25 +45,37 @@ impl Explain {
         let context = Context::open(global)?;
         let job = read()?;
         let subjects = context.subjects()?;
+        let policy = Arc::new(context.policy()?);
         let now_ms = context::now_ms();
         let told = match context.log()? {
-            Log::Kafka(bus) => {
-                with_loaded(&Loaded::from(bus, subjects.clone(), &context)?, &subjects, &job, now_ms)?
-            }
-            Log::Embedded(bus) => {
-                with_loaded(&Loaded::from(bus, subjects.clone(), &context)?, &subjects, &job, now_ms)?
-            }
+            Log::Kafka(bus) => with_loaded(
+                &Loaded::from(bus, subjects.clone(), &context)?,
+                (&subjects, &policy),
+                &job,
+                now_ms,
+            )?,
+            Log::Embedded(bus) => with_loaded(
+                &Loaded::from(bus, subjects.clone(), &context)?,
+                (&subjects, &policy),
+                &job,
+                now_ms,
+            )?,
             Log::Service(service) => {
                 let index = service.index_of(&subjects, &job)?;
-                explain(&index, &subjects, &job, now_ms)?
+                explain(&index, (&subjects, &policy), &job, now_ms)?
             }
         };
         if global.json { output::json(&told) } else { output::line(in_words(&told)) }
     }
 }
 
-fn with_loaded(loaded: &Loaded, subjects: &Subjects, job: &SendJob, now_ms: UnixMs) -> Outcome<Value> {
-    loaded.filter().hold_still(|view| explain(view, subjects, job, now_ms))
+fn with_loaded(
+    loaded: &Loaded,
+    by: (&Subjects, &Arc<Policy>),
+    job: &SendJob,
+    now_ms: UnixMs,
+) -> Outcome<Value> {
+    loaded.filter().hold_still(|view| explain(view, by, job, now_ms))
 }
 
 /// The job with its one recipient, from stdin.
@@ -93,12 +107,18 @@ fn read() -> Outcome<SendJob> {
 }
 
 /// Decides the job as the line does, and looks up what is in force for its recipient.
-fn explain(index: &Index, subjects: &Subjects, job: &SendJob, now_ms: UnixMs) -> Outcome<Value> {
+fn explain(
+    index: &Index,
+    (subjects, policy): (&Subjects, &Arc<Policy>),
+    job: &SendJob,
+    now_ms: UnixMs,
+) -> Outcome<Value> {
     let bytes = job.encode_to_vec();
     let mut spans = Spans::default();
     let view = JobView::parse(&bytes, &mut spans)
         .map_err(|bad| Failure::say(ExitCode::Refused, format!("job: {bad:?} would be a dead letter")))?;
     let mut sieve = Sieve::new(subjects.clone());
+    sieve.use_policy(policy);
     let decision = sieve.decide(&view, &bytes, &spans, index, now_ms);
     let (fate, reason) = fate(&decision);
     let mut told = json!({

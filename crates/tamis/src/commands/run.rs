@@ -13,7 +13,7 @@ use tamis_bus::kafka::{Kafka, topics};
 use tamis_bus::{Bus, topic_name};
 use tamis_intake::inbound::{Inbound, Parts};
 use tamis_intake::{Access, ApiState, JobTenants, Local};
-use tamis_pipeline::Running;
+use tamis_pipeline::{Options, Running};
 use tamis_policy::Current;
 use tamis_settings::Auth;
 use tamis_subject::Subjects;
@@ -32,8 +32,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 const INBOUND_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often the key file is looked at: a new one counts within five seconds, as API keys do.
-const LOOK_AT_KEY_EVERY: Duration = Duration::from_secs(1);
+/// How often the key file and the policy are looked at: a new one counts within five seconds, as API keys do.
+const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(1);
 /// How long a broker may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries to reach a broker: the first and the longest.
@@ -74,6 +74,7 @@ impl Run {
             tracing::info!(note, "settings");
         }
         let subjects = context.subjects()?;
+        let policy = Current::new(context.policy()?);
         let stop = Stop::watch()?;
         let (metrics, exposition) = Metrics::install();
         let health = Health::new();
@@ -81,7 +82,7 @@ impl Run {
         // Before the ports, so that a second process on the same store is told just that.
         let opened = context.open_log(self.workers(&context))?;
         serving.admin(context.settings.http().admin(), health.clone(), exposition)?;
-        let house = House { run: self, context, subjects, metrics, health, serving, stop };
+        let house = House { run: self, context, subjects, policy, metrics, health, serving, stop };
         match opened {
             Opened::Kafka(bus) => {
                 if !house.reach(&bus)? {
@@ -117,6 +118,7 @@ struct House {
     run: Run,
     context: Context,
     subjects: Subjects,
+    policy: Current,
     metrics: Metrics,
     health: Health,
     serving: Serving,
@@ -154,7 +156,8 @@ impl House {
     }
 
     fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn Local>>) -> Outcome {
-        let options = self.context.options(self.workers());
+        let policy = self.policy.clone();
+        let options = Options { policy, ..self.context.options(self.workers()) };
         let running = tamis_pipeline::start(
             bus.clone(),
             self.subjects.clone(),
@@ -173,7 +176,9 @@ impl House {
         };
         let inbound = self.run.has(Role::Intake).then(|| self.inbound(bus, &running, &tenants));
         let mut ready = false;
-        let mut key_file = KeyWatch::new(self.context.settings.identity().key_file());
+        let settings = &self.context.settings;
+        let mut key_file = FileWatch::new(settings.identity().key_file());
+        let mut policy_file = settings.policy().file().map(FileWatch::new);
         let stopped = loop {
             if self.stop.wait(LOOK_EVERY) {
                 break None;
@@ -186,6 +191,9 @@ impl House {
                     Ok(subjects) => running.take_key(subjects),
                     Err(error) => tracing::error!(%error, "key file refused; the key in use stays"),
                 }
+            }
+            if policy_file.as_mut().is_some_and(FileWatch::has_changed) || self.stop.was_hung_up() {
+                self.read_policy();
             }
             if !ready && self.health.is_ready() {
                 ready = true;
@@ -205,6 +213,18 @@ impl House {
                 ExitCode::Failed,
                 "drain: not finished in time; what was under way is decided again",
             )),
+        }
+    }
+
+    /// Puts the policy's file in use again; one that does not check is refused whole, and the last good one stays.
+    fn read_policy(&self) {
+        match self.context.policy() {
+            Ok(policy) if policy == *self.policy.load() => {}
+            Ok(policy) => {
+                tracing::info!(version = policy.version(), "policy in use");
+                self.policy.replace(policy);
+            }
+            Err(error) => tracing::error!(%error, "policy refused; the last good one stays"),
         }
     }
 
@@ -233,7 +253,7 @@ impl House {
             tenants: tenants.clone(),
             filter: running.filter(),
             recorder: running.recorder(),
-            policy: Current::default(),
+            policy: self.policy.clone(),
             topic: topic_name(self.context.settings.bus().prefix(), "inbound"),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
@@ -258,6 +278,8 @@ impl House {
         };
         let state = ApiState::new(running.filter(), running.recorder(), self.metrics.clone(), access)
             .with_snapshots(running.snapshots())
+            .with_policy(self.policy.clone())
+            .with_public_url(http.public_url())
             .with_job_tenants(tenants.clone());
         let Some(local) = local else {
             self.serving.api(http.api(), state)?;
@@ -269,8 +291,8 @@ impl House {
     }
 }
 
-/// The identity key's file, which a rotation replaces.
-struct KeyWatch {
+/// A file that may be replaced while the service runs.
+struct FileWatch {
     path: PathBuf,
     looked: Option<Instant>,
     mark: Option<Mark>,
@@ -279,37 +301,42 @@ struct KeyWatch {
 /// What changes when a file is replaced or written: inode, size, time of change in seconds and nanoseconds.
 type Mark = (u64, u64, i64, i64);
 
-impl KeyWatch {
+impl FileWatch {
     fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), looked: None, mark: None }
     }
 
     /// Whether it is another than at the last look; the first one says yes, since it was read before.
     fn has_changed(&mut self) -> bool {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_AT_KEY_EVERY) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_AT_FILES_EVERY) {
             return false;
         }
         self.looked = Some(Instant::now());
-        let Ok(file) = std::fs::metadata(&self.path) else { return false };
-        let mark = Some((file.ino(), file.size(), file.ctime(), file.ctime_nsec()));
+        let file = std::fs::metadata(&self.path).ok();
+        let mark = file.map(|file| (file.ino(), file.size(), file.ctime(), file.ctime_nsec()));
         std::mem::replace(&mut self.mark, mark) != mark
     }
 }
 
-/// Whether it was asked to stop.
-struct Stop(Arc<AtomicBool>);
+/// Whether it was asked to stop, or to read its policy again.
+struct Stop {
+    asked: Arc<AtomicBool>,
+    hung_up: Arc<AtomicBool>,
+}
 
 impl Stop {
-    /// Listens for SIGTERM and SIGINT on a thread of its own; the second one ends the process.
+    /// Listens for SIGTERM, SIGINT and SIGHUP on a thread of its own; the second one of the first two ends the process.
     fn watch() -> Outcome<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let asked = Arc::new(AtomicBool::new(false));
-        let noticed = asked.clone();
+        let hung_up = Arc::new(AtomicBool::new(false));
+        let (noticed, again) = (asked.clone(), hung_up.clone());
         let runtime = context::runtime()?;
-        let (mut term, mut int) = {
+        let (mut term, mut int, mut hup) = {
             let _inside = runtime.enter();
             let term = signal(SignalKind::terminate()).or_exit(ExitCode::Failed, "listen for SIGTERM")?;
-            (term, signal(SignalKind::interrupt()).or_exit(ExitCode::Failed, "listen for SIGINT")?)
+            let int = signal(SignalKind::interrupt()).or_exit(ExitCode::Failed, "listen for SIGINT")?;
+            (term, int, signal(SignalKind::hangup()).or_exit(ExitCode::Failed, "listen for SIGHUP")?)
         };
         std::thread::spawn(move || {
             runtime.block_on(async move {
@@ -317,6 +344,10 @@ impl Stop {
                     tokio::select! {
                         _ = term.recv() => {}
                         _ = int.recv() => {}
+                        _ = hup.recv() => {
+                            again.store(true, Ordering::SeqCst);
+                            continue;
+                        }
                     }
                     if noticed.swap(true, Ordering::SeqCst) {
                         tracing::warn!("asked twice: ending at once");
@@ -325,15 +356,20 @@ impl Stop {
                 }
             });
         });
-        Ok(Self(asked))
+        Ok(Self { asked, hung_up })
     }
 
     /// Waits for up to `most`; whether it was asked to stop.
     fn wait(&self, most: Duration) -> bool {
         let begun = std::time::Instant::now();
-        while !self.0.load(Ordering::SeqCst) && begun.elapsed() < most {
+        while !self.asked.load(Ordering::SeqCst) && begun.elapsed() < most {
             std::thread::sleep(LOOK_EVERY.min(most));
         }
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Whether a SIGHUP came since the last look.
+    fn was_hung_up(&self) -> bool {
+        self.hung_up.swap(false, Ordering::SeqCst)
     }
 }

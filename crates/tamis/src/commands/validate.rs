@@ -31,7 +31,11 @@ impl Validate {
         let context = Context::open(global)?;
         // The key is read, and let go of again.
         context.subjects()?;
+        let policy = context.policy()?;
         let mut notes = context.notes();
+        if !policy.version().is_empty() {
+            notes.push(format!("policy version {}", policy.version()));
+        }
         let mut refused = 0;
         if let Some(config) = context.kafka_config() {
             // Properties that librdkafka does not know are found without a broker.

@@ -263,7 +263,7 @@ fn a_long_text_is_read_to_its_end() {
     for filler in ["x", "word ", "é ", "ﷺ", "e\u{301}", ".", "-", "🛑"] {
         let long = filler.repeat(200_000 / filler.len());
         stops(&[&format!("{long} stop"), &format!("stop {long}"), &format!("{long} stop {long}")]);
-        says_nothing(&[&format!("{long}"), &format!("{long} stopx")]);
+        says_nothing(&[&long, &format!("{long} stopx")]);
         assert_ne!(plain(&format!("{long}x start")), Meaning::Start);
     }
     assert_eq!(plain(&format!("{0}start{0}", " ".repeat(100_000))), Meaning::Start);
