@@ -1,6 +1,6 @@
 //! Traffic full of canaries: content, personalisation, addresses, contacts, damaged records.
 
-use tamis_campaign::{Channel, Purpose};
+use tamis_campaign::{Channel, InboundKind, Purpose};
 use tamis_wire::Message as _;
 use tamis_wire::proto::campaign::v1 as proto;
 
@@ -17,6 +17,7 @@ pub struct Aviary {
     damaged: String,
     campaign: String,
     bad_address: String,
+    reply: String,
     /// A French mobile number of the range that is kept for fiction, without its leading zero.
     phone: String,
     opted_out: String,
@@ -43,6 +44,7 @@ impl Aviary {
             campaign: canary(&mut dice, "campaign"),
             bad_address: canary(&mut dice, "address"),
             opted_out: canary(&mut dice, "optedout"),
+            reply: canary(&mut dice, "reply"),
             phone: format!("63998{:04}", dice.roll(10_000)),
         }
     }
@@ -61,6 +63,7 @@ impl Aviary {
             ("malformed address", self.bad_address.clone()),
             ("address that opted out", self.opted_out.clone()),
             ("phone number", self.phone.clone()),
+            ("reply", self.reply.clone()),
         ])
     }
 
@@ -138,6 +141,43 @@ impl Aviary {
             nameless.encode_to_vec(),
             refused.encode_to_vec(),
         ]
+    }
+
+    /// What gateways hear back, with every canary that it has a place for, and records that are no such events.
+    #[must_use]
+    pub fn replies(&self) -> Vec<Vec<u8>> {
+        let event = |kind: InboundKind, channel: Channel, address: String| proto::InboundEvent {
+            gateway: "gateway".into(),
+            message_id: "m-1".into(),
+            kind: kind.number(),
+            channel: channel.number(),
+            address,
+            to: "36200".into(),
+            text: format!("STOP {}", self.reply),
+            tenant: "acme".into(),
+            contact: self.contact.clone(),
+            ..Default::default()
+        };
+        let mailbox = format!("{}@canary.example", self.mailbox);
+        let phone = || format!("+33{}", self.phone);
+        let by_sms = event(InboundKind::Reply, Channel::Sms, phone());
+        // Ids that are made of the address: what is kept of them must not be.
+        let of_mailbox = proto::InboundEvent {
+            message_id: format!("1.{mailbox}"),
+            ..event(InboundKind::Complaint, Channel::Email, mailbox)
+        };
+        let of_phone = proto::InboundEvent { message_id: format!("sms-{}-1", phone()), ..by_sms.clone() };
+        let postal = self.recipients(Channel::Mail, 1).remove(0).postal;
+        let returned =
+            proto::InboundEvent { postal, ..event(InboundKind::ReturnedMail, Channel::Mail, String::new()) };
+        let nobody = event(InboundKind::Reply, Channel::Sms, format!("no number {}", self.bad_address));
+        let whole = by_sms.encode_to_vec();
+        let mut values: Vec<_> = [&by_sms, &of_mailbox, &of_phone, &returned, &nobody]
+            .map(proto::InboundEvent::encode_to_vec)
+            .into();
+        values.push(whole[..whole.len() - 5].to_vec());
+        values.push([b"\xff\xff", self.reply.as_bytes()].concat());
+        values
     }
 
     /// `count` jobs without a canary, to have segments closed behind those that had.

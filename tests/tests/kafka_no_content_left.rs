@@ -21,6 +21,7 @@ use tamis_bus::{Bus, ContentTopic, Purger, Tail, TailTopic};
 use tamis_campaign::Channel;
 use tamis_tests::aviary::Aviary;
 use tamis_tests::canary::{Found, Searcher, told};
+use tamis_tests::inbound::{self, Gateway};
 use tamis_tests::process::{self, Service};
 use tamis_tests::suite;
 use tamis_wire::Message as _;
@@ -146,7 +147,7 @@ fn names(found: &[Found]) -> Vec<&str> {
 }
 
 /// Guarantees: after opt-outs, jobs, damaged records, a kill -9 in the middle, and gateways that read and committed, no
-/// canary can be read through Kafka; and a few records later none is in any file of the broker (deleted ones that are
+/// canary can be read through Kafka, of replies and damaged events in `inbound` neither; and a few records later none is in any file of the broker (deleted ones that are
 /// open included) nor in anything of tamis: settings, logs at TRACE, metrics, health, temporary files.
 /// Fails when: the purge is off; deliveries are not purged; a record's bytes are logged; a dead letter quotes its record.
 #[test]
@@ -166,10 +167,12 @@ fn nothing_that_was_read_is_left_anywhere() {
     for damaged in aviary.damaged() {
         suite::send_bytes(&scheduler, "damaged", damaged);
     }
+    let gateway = Gateway::open(&bus);
+    gateway.send(None, &aviary.replies());
     let on_disk = searcher.search_folder(&kafka_dir);
-    assert_eq!(names(&on_disk).len(), 10, "the search works: {}", told(&on_disk));
+    assert_eq!(names(&on_disk).len(), 11, "the search works: {}", told(&on_disk));
     let readable = search_readable(&broker.bootstrap(), &searcher);
-    assert_eq!(names(&readable).len(), 10, "the search works: {}", told(&readable));
+    assert_eq!(names(&readable).len(), 11, "the search works: {}", told(&readable));
 
     tamis_subject::Key::create_file(&tamis_dir.join("tamis.key")).expect("a key");
     let lines = format!(
@@ -200,6 +203,7 @@ fn nothing_that_was_read_is_left_anywhere() {
 
     suite::send(&scheduler, second);
     std::thread::sleep(Duration::from_millis(60));
+    gateway.send(None, &aviary.replies());
     service.kill();
     let mut service = start();
     service.wait_ready();
@@ -224,6 +228,9 @@ fn nothing_that_was_read_is_left_anywhere() {
     std::thread::sleep(Duration::from_millis(1_100));
     let plain = aviary.plain_jobs("plain", 100);
     suite::send(&scheduler, &plain);
+    for partition in 0..2 {
+        gateway.say(Some(partition), &[inbound::reply(1, "thanks", "m-plain")]);
+    }
     gateways_read_and_commit(&bus, &mut accountant, &mut outcomes, canaries.len() + 1 + plain.len());
     let pid = broker.pid().expect("the broker runs");
     let mut left = Vec::new();

@@ -156,6 +156,11 @@ impl Bus for Embedded {
         ))
     }
 
+    /// Gateways write what comes back over HTTP: they could not reach a topic of this log.
+    fn inbound(&self) -> Result<Option<(EmbeddedJobs, EmbeddedLedger)>, Error> {
+        Ok(None)
+    }
+
     fn end_offsets(&self) -> Result<EmbeddedEndOffsets, Error> {
         Ok(EmbeddedEndOffsets::new(Arc::clone(&self.core)))
     }

@@ -51,7 +51,7 @@ pub struct Config {
     pub prefix: String,
     /// The router's consumer group.
     pub group: String,
-    /// Unique in the group and stable: with the worker's number it makes the transactional id.
+    /// Unique in the group and stable: with the worker's number, or `inbound`, it makes the transactional id.
     pub instance: String,
     /// librdkafka properties as they are, for TLS, SASL and tuning. May hold secrets: never printed.
     pub client: BTreeMap<String, String>,
@@ -77,6 +77,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The group of the doors that read `inbound`.
+    pub(crate) fn inbound_group(&self) -> String {
+        format!("{}-inbound", self.group)
+    }
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bootstrap_servers, prefix, group, instance, client, transaction_timeout, topics } = self;
@@ -99,6 +106,7 @@ struct Names {
     suppressions: String,
     outcomes: String,
     dead_letters: String,
+    inbound: String,
     /// In the order of [`slot`].
     deliveries: Vec<String>,
 }
@@ -111,6 +119,7 @@ impl Names {
             suppressions: name("suppressions"),
             outcomes: name("outcomes"),
             dead_letters: name("dead-letters"),
+            inbound: name("inbound"),
             deliveries: Channel::ALL.iter().map(|channel| name(deliveries_noun(*channel))).collect(),
         }
     }
@@ -131,6 +140,7 @@ impl Names {
         match topic {
             ContentTopic::Jobs => &self.jobs,
             ContentTopic::Deliveries(channel) => self.deliveries(channel),
+            ContentTopic::Inbound => &self.inbound,
         }
     }
 
@@ -200,9 +210,18 @@ impl Bus for Kafka {
     type Purger = KafkaPurger;
 
     fn join(&self, worker: u16) -> Result<(KafkaJobs, KafkaLedger), Error> {
-        let jobs = KafkaJobs::join(&self.config, &self.names.jobs)?;
-        let ledger = KafkaLedger::new(&self.config, &self.names, worker, jobs.membership());
+        let (config, names) = (&self.config, &self.names);
+        let jobs = KafkaJobs::join(config, &config.group, &names.jobs)?;
+        let ledger = KafkaLedger::new(config, names, &names.jobs, &worker.to_string(), jobs.membership());
         Ok((jobs, ledger))
+    }
+
+    fn inbound(&self) -> Result<Option<(KafkaJobs, KafkaLedger)>, Error> {
+        let (config, names) = (&self.config, &self.names);
+        let jobs = KafkaJobs::join(config, &config.inbound_group(), &names.inbound)?;
+        // No worker has a number like that.
+        let ledger = KafkaLedger::new(config, names, &names.inbound, "inbound", jobs.membership());
+        Ok(Some((jobs, ledger)))
     }
 
     fn end_offsets(&self) -> Result<KafkaEndOffsets, Error> {

@@ -24,9 +24,12 @@ use tamis_campaign::Channel;
 /// What happens when the log has answered about records that were handed to it.
 pub type Acked = Box<dyn FnOnce(Result<Positions, Error>) + Send>;
 
+/// A member of a group, and the ledger that commits its offsets.
+pub type Joined<B> = (<B as Bus>::Jobs, <B as Bus>::Ledger);
+
 /// A transactional log with the topics of the contract.
 pub trait Bus: Send + Sync + 'static {
-    /// A member of the router's group that reads `send-jobs`.
+    /// A member of the router's group that reads `send-jobs`, or of the group that reads `inbound`.
     type Jobs: Jobs;
     /// A transactional writer of deliveries, outcomes, dead letters and offsets.
     type Ledger: Ledger;
@@ -50,7 +53,14 @@ pub trait Bus: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the clients cannot be made: settings that the log does not take.
-    fn join(&self, worker: u16) -> Result<(Self::Jobs, Self::Ledger), Error>;
+    fn join(&self, worker: u16) -> Result<Joined<Self>, Error>;
+
+    /// Joins the group of those who read `inbound`, and opens a ledger for its offsets and dead letters. `None` on a log
+    /// without that topic.
+    ///
+    /// # Errors
+    /// As [`Bus::join`].
+    fn inbound(&self) -> Result<Option<Joined<Self>>, Error>;
 
     /// Opens a connection for the barrier.
     ///
@@ -104,7 +114,7 @@ pub trait Bus: Send + Sync + 'static {
     fn purger(&self) -> Result<Self::Purger, Error>;
 }
 
-/// Reads `send-jobs` as one member of the router's group. Used by one thread; batches borrow from it.
+/// Reads `send-jobs`, or `inbound`, as one member of the group that does. Used by one thread; batches borrow from it.
 ///
 /// Rebalances are told by [`Jobs::poll`] and answered by [`Jobs::assign`] or [`Jobs::unassign`]: nothing of the
 /// assignment changes in between, so that its owner can end a transaction first (KIP-447; eager protocol).
@@ -276,6 +286,12 @@ pub trait History: Send {
     /// # Errors
     /// When the log can't be reached; [`History::begin`] anew.
     fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Partition, &[u8])) -> Result<bool, Error>;
+
+    /// Once [`History::poll`] has returned `true`: waits up to about `wait` for what is committed afterwards, and hands it on.
+    ///
+    /// # Errors
+    /// As [`History::poll`].
+    fn follow(&mut self, wait: Duration, each: &mut dyn FnMut(Partition, &[u8])) -> Result<(), Error>;
 }
 
 /// The topic's name under `prefix`, as the contract has it.

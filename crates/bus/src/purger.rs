@@ -14,17 +14,20 @@ pub enum ContentTopic {
     Jobs,
     /// `deliveries.<channel>`.
     Deliveries(Channel),
+    /// `inbound`; the embedded log has none.
+    Inbound,
 }
 
 impl ContentTopic {
     /// Every topic with content that tamis itself reads or writes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Jobs,
         Self::Deliveries(Channel::Sms),
         Self::Deliveries(Channel::Email),
         Self::Deliveries(Channel::Voice),
         Self::Deliveries(Channel::Fax),
         Self::Deliveries(Channel::Mail),
+        Self::Inbound,
     ];
 
     /// Its place in [`ContentTopic::ALL`].
@@ -33,6 +36,7 @@ impl ContentTopic {
         match self {
             Self::Jobs => 0,
             Self::Deliveries(channel) => channel.number() as usize,
+            Self::Inbound => 1 + Channel::ALL.len(),
         }
     }
 
@@ -42,6 +46,7 @@ impl ContentTopic {
         match self {
             Self::Jobs => "send_jobs",
             Self::Deliveries(channel) => channel.as_str(),
+            Self::Inbound => "inbound",
         }
     }
 }
@@ -68,8 +73,8 @@ pub struct First {
 /// Whose committed offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader<'a> {
-    /// The router's own group.
-    Router,
+    /// tamis's own group: the router's for `send-jobs`, and that of the doors for `inbound`.
+    Own,
     /// A gateway's group.
     Group(&'a str),
 }

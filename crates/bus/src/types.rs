@@ -79,7 +79,7 @@ pub enum Polled<B> {
     Revoked,
 }
 
-/// A record of `send-jobs`, borrowed from the log's own buffer.
+/// A record of `send-jobs` or `inbound`, borrowed from the log's own buffer.
 #[derive(Clone, Copy)]
 pub struct JobRecord<'a> {
     /// Its partition.
@@ -135,7 +135,7 @@ pub struct Outgoing {
     pub arena: Vec<u8>,
     /// The records, in the order to write them.
     pub records: Vec<OutRecord>,
-    /// The next offset of `send-jobs` to commit, for each partition read.
+    /// The next offset of the topic read to commit, for each partition read.
     pub offsets: Vec<(Partition, i64)>,
     /// When it was decided, Unix ms: `ce_time`.
     pub decided_at_ms: i64,

@@ -12,8 +12,8 @@ use std::time::Duration;
 use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
 use tamis_bus::embedded::{Config, Embedded};
 use tamis_bus::{
-    Blame, Bus, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, Positions, ReadLimits, Recorder,
-    Scheduler, Tail, TailTopic,
+    Blame, Bus, ContentTopic, Fault, Follower, Jobs, KeyedRecord, Ledger, Polled, Positions, Purger,
+    ReadLimits, Reader, Recorder, Scheduler, Tail, TailTopic,
 };
 use tamis_campaign::Channel;
 use tempfile::{TempDir, tempdir};
@@ -143,6 +143,23 @@ fn results_carry_their_source_as_id() {
 fn going_back_shows_what_was_committed_in_its_order() {
     let (bus, _dir) = fresh();
     suite::history::going_back_shows_what_was_committed_in_its_order(&*bus);
+}
+
+#[test]
+fn going_back_goes_on_with_what_is_committed_later() {
+    let (bus, _dir) = fresh();
+    suite::history::going_back_goes_on_with_what_is_committed_later(&*bus);
+}
+
+/// Guarantees: what comes back from gateways has no topic here: there is nothing to join, and nothing for the purge to do.
+#[test]
+fn there_is_no_inbound() {
+    let (bus, _dir) = fresh();
+    assert!(bus.inbound().unwrap().is_none());
+    let (mut purger, topic) = (bus.purger().unwrap(), ContentTopic::Inbound);
+    assert_eq!(purger.spans(topic, PATIENCE).unwrap(), []);
+    assert!(purger.committed(topic, Reader::Own, PATIENCE).unwrap().is_empty());
+    purger.delete_before(topic, &[(0, 1)], PATIENCE).unwrap();
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod ask;
 mod audit;
 mod body;
 mod consents;
+pub mod inbound;
+mod job_tenants;
 pub mod keys;
 mod links;
 mod local;
@@ -32,6 +34,7 @@ mod webhooks;
 
 pub use access::Access;
 pub use admin::admin;
+pub use job_tenants::JobTenants;
 pub use local::{Local, LocalAsk, LocalRecord};
 pub use scopes::KeyScope;
 pub use serve::{listen, serve, serve_tls};

@@ -72,7 +72,7 @@ impl Effect {
 }
 
 /// A record, with what chooses its place in the log.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     first: Subject,
     /// What to write.

@@ -17,6 +17,7 @@ use tamis_policy::Current;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::JobTenants;
 use crate::access::{Access, Caller, Stranger};
 use crate::answer::{self, Refusal};
 use crate::keys::Owner;
@@ -46,6 +47,7 @@ pub struct ApiState {
     pub(crate) ack_timeout: Duration,
     pub(crate) policy: Current,
     pub(crate) webhooks: Arc<Webhooks>,
+    pub(crate) job_tenants: Option<JobTenants>,
     /// What links begin with.
     pub(crate) public_url: Arc<str>,
     access: Access,
@@ -72,6 +74,7 @@ impl ApiState {
             ack_timeout: ACK_TIMEOUT,
             policy: Current::default(),
             webhooks: Arc::default(),
+            job_tenants: None,
             public_url: "".into(),
             access,
             process_token: None,
@@ -123,6 +126,12 @@ impl ApiState {
     #[must_use]
     pub fn for_this_machine(self) -> Self {
         Self { access: Access::closed(), ..self }
+    }
+
+    /// Knows whose the jobs are that replies name. Without, the next rule decides whose a reply is.
+    #[must_use]
+    pub fn with_job_tenants(self, tenants: JobTenants) -> Self {
+        Self { job_tenants: Some(tenants), ..self }
     }
 
     /// Waits `timeout` for the log instead of ten seconds.

@@ -362,8 +362,9 @@ impl Call {
     fn judge(&self, event: &InboundEvent, signer: &Signer) -> Result<Judged, Refusal> {
         let policy = self.state.policy.load();
         let subjects = self.state.filter.doors();
-        // Which tenant a job was for is in no table here: the next rule decides.
-        let effect = replies::records(event, &policy, None, &subjects, self.now_ms)?;
+        let known = self.state.job_tenants.as_ref().zip(event.job_id.as_deref());
+        let tenant = known.and_then(|(tenants, job)| tenants.of(job));
+        let effect = replies::records(event, &policy, tenant.as_deref(), &subjects, self.now_ms)?;
         let effect = if effect.lifts() {
             self.state.loaded()?;
             let since_ms = match event.received_at_ms {

@@ -30,6 +30,7 @@ mod worker;
 
 pub use filter::{Filter, View};
 pub use service::{Running, start};
+pub use view::bury;
 
 use std::time::Duration;
 

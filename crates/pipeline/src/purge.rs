@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tamis_bus::{ContentTopic, Error, Purger, Reader};
 use tamis_campaign::Channel;
-use tamis_telemetry::{Check, Health, Metrics};
+use tamis_telemetry::{Check, Content, Health, Metrics};
 
 use crate::clock::{monotonic_ms, unix_ms};
 use control::{Call, Control, Duty, Input, Limits, Moment, Seen};
@@ -50,7 +50,7 @@ impl Default for Options {
 /// One topic's readers, by name.
 struct Readers {
     topic: ContentTopic,
-    /// `None` is the router's own group.
+    /// `None` is tamis's own group.
     names: Vec<Option<String>>,
     still: Vec<bool>,
 }
@@ -128,9 +128,9 @@ impl<P: Purger> Purge<P> {
             }
             Call::Residence { topic, age_ms } => {
                 let seconds = Duration::from_millis(age_ms).as_secs_f64();
-                self.metrics.content_residence_seconds(channel(topic), seconds);
+                self.metrics.content_residence_seconds(content(topic), seconds);
             }
-            Call::Lag { topic, records } => self.metrics.purge_reader_lag_records(channel(topic), records),
+            Call::Lag { topic, records } => self.metrics.purge_reader_lag_records(content(topic), records),
             Call::Still { topic, reader, still } => self.stands_still(topic, reader, still),
             Call::Overdue(overdue) => {
                 self.metrics.content_overdue(overdue);
@@ -150,7 +150,7 @@ impl<P: Purger> Purge<P> {
         let names = &self.readers[topic.index()].names;
         let mut committed = Vec::with_capacity(names.len());
         for name in names {
-            let reader = name.as_deref().map_or(Reader::Router, Reader::Group);
+            let reader = name.as_deref().map_or(Reader::Own, Reader::Group);
             committed.push(self.log.committed(topic, reader, TIMEOUT)?);
         }
         Ok(Seen { committed, spans: self.log.spans(topic, TIMEOUT)? })
@@ -180,14 +180,14 @@ impl<P: Purger> Purge<P> {
     fn stands_still(&mut self, topic: ContentTopic, reader: usize, still: bool) {
         let of = &mut self.readers[topic.index()];
         of.still[reader] = still;
-        let group = of.names[reader].as_deref().unwrap_or("router");
+        let group = of.names[reader].as_deref().unwrap_or(own(topic));
         if still {
             tracing::warn!(topic = topic.as_str(), group, "reader stands still; the purge waits for it");
         } else {
             tracing::info!(topic = topic.as_str(), group, "reader goes on");
         }
         let count = of.still.iter().filter(|still| **still).count();
-        self.metrics.purge_readers_standing_still(channel(topic), u32::try_from(count).unwrap_or(u32::MAX));
+        self.metrics.purge_readers_standing_still(content(topic), u32::try_from(count).unwrap_or(u32::MAX));
         self.tell_health();
     }
 
@@ -199,7 +199,9 @@ impl<P: Purger> Purge<P> {
         }
         let still = self.readers.iter().flat_map(|of| {
             let names = of.names.iter().zip(&of.still).filter(|(_, still)| **still);
-            names.map(|(name, _)| format!("{} {}", of.topic.as_str(), name.as_deref().unwrap_or("router")))
+            names.map(|(name, _)| {
+                format!("{} {}", of.topic.as_str(), name.as_deref().unwrap_or(own(of.topic)))
+            })
         });
         let still: Vec<String> = still.collect();
         if still.is_empty() {
@@ -218,10 +220,10 @@ impl<P: Purger> Purge<P> {
     }
 }
 
-/// Who must have read a topic: the router its jobs, the named groups their deliveries, each named once.
+/// Who must have read a topic: the router its jobs, the doors what comes back, the named groups their deliveries, each named once.
 fn names(topic: ContentTopic, options: &Options) -> Vec<Option<String>> {
     match topic {
-        ContentTopic::Jobs => vec![None],
+        ContentTopic::Jobs | ContentTopic::Inbound => vec![None],
         ContentTopic::Deliveries(channel) => {
             let mut names: Vec<_> =
                 options.readers.get(&channel).into_iter().flatten().cloned().map(Some).collect();
@@ -232,10 +234,19 @@ fn names(topic: ContentTopic, options: &Options) -> Vec<Option<String>> {
     }
 }
 
-fn channel(topic: ContentTopic) -> Option<Channel> {
+/// How a group of tamis's own is called where others have their names.
+fn own(topic: ContentTopic) -> &'static str {
     match topic {
-        ContentTopic::Jobs => None,
-        ContentTopic::Deliveries(channel) => Some(channel),
+        ContentTopic::Jobs | ContentTopic::Deliveries(_) => "router",
+        ContentTopic::Inbound => "intake",
+    }
+}
+
+fn content(topic: ContentTopic) -> Content {
+    match topic {
+        ContentTopic::Jobs => Content::Jobs,
+        ContentTopic::Deliveries(channel) => Content::Deliveries(channel),
+        ContentTopic::Inbound => Content::Inbound,
     }
 }
 

@@ -12,14 +12,8 @@ pub(crate) fn view<'a>(record: &JobRecord<'a>, spans: &mut Spans) -> Result<JobV
     JobView::parse(record.value.unwrap_or_default(), spans)
 }
 
-/// Appends the dead letter of a record that is no job; it goes in the same transaction as its offset.
-pub(crate) fn bury(
-    record: &JobRecord<'_>,
-    why: Unreadable,
-    topic: &str,
-    now_ms: UnixMs,
-    outgoing: &mut Outgoing,
-) {
+/// Appends the dead letter of a record that is not what its topic holds; it goes in the same transaction as its offset.
+pub fn bury(record: &JobRecord<'_>, why: Unreadable, topic: &str, now_ms: UnixMs, outgoing: &mut Outgoing) {
     let value = record.value.unwrap_or_default();
     let letter = DeadLetter {
         topic,

@@ -77,7 +77,9 @@ declare! {
     SUPPRESSION_RECORDS = "tamis_suppression_records_total", Kind::Counter, Count,
         "Suppression records accepted here and durable, by reason and source.";
     DEAD_LETTERS = "tamis_dead_letters_total", Kind::Counter, Count,
-        "Records that could not be read as a job, by code.";
+        "Records that could not be read as a job, or as what gateways hear back, by code.";
+    INBOUND_LAG = "tamis_inbound_lag_records", Kind::Gauge, Count,
+        "Events in inbound that this process has yet to read.";
     HOLDING = "tamis_holding", Kind::Gauge, Count,
         "1 while jobs are held because the filter is behind or its log cannot be asked (G5), else 0.";
     CONTENT_RESIDENCE = "tamis_content_residence_seconds", Kind::Gauge, Seconds,

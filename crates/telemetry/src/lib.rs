@@ -14,6 +14,7 @@ pub use health::{Check, Health};
 pub use logs::{LogError, init_logs};
 pub use metrics::{Exposition, Metrics};
 pub use panics::keep_panics_wordless;
+pub use purge::Content;
 pub use totals::{ChannelTotals, Totals};
 
 use tamis_campaign::{Reason, RejectReason};

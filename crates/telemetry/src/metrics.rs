@@ -87,6 +87,7 @@ struct Handles {
     optout_effective: [Histogram; Source::ALL.len()],
     suppression_records: [[Counter; Source::ALL.len()]; RecordReason::ALL.len()],
     holding: Gauge,
+    inbound_lag: Gauge,
     content: [OfContent; CONTENT_TOPICS.len()],
     content_overdue: Gauge,
     rare: Rare,
@@ -239,7 +240,7 @@ impl Metrics {
         self.0.suppression_records[row][source as usize - 1].increment(count);
     }
 
-    /// Counts a record that could not be read as a job. `code` comes from a closed set of the reader.
+    /// Counts a record that could not be read as a job or an event. `code` comes from a closed set of the reader.
     pub fn dead_letter(&self, code: &'static str) {
         self.0.rare.counter(declared::DEAD_LETTERS, &[("code", code)]).increment(1);
     }
@@ -247,6 +248,12 @@ impl Metrics {
     /// Makes the series of a dead-letter code, so that it is seen at 0.
     pub fn declare_dead_letter(&self, code: &'static str) {
         self.0.rare.counter(declared::DEAD_LETTERS, &[("code", code)]).increment(0);
+    }
+
+    /// Notes how many events of `inbound` are yet to be read here.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; a lag is far below 2^52")]
+    pub fn inbound_lag_records(&self, records: u64) {
+        self.0.inbound_lag.set(records as f64);
     }
 
     /// Notes whether jobs are held (G5).
@@ -304,6 +311,7 @@ impl Handles {
                 })
             }),
             holding: make.gauge(declared::HOLDING, &[]),
+            inbound_lag: make.gauge(declared::INBOUND_LAG, &[]),
             content: std::array::from_fn(|at| OfContent::on(&make, CONTENT_TOPICS[at])),
             content_overdue: make.gauge(declared::CONTENT_OVERDUE, &[]),
             rare: Rare { recorder, made: Mutex::default() },

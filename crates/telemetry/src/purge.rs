@@ -8,9 +8,30 @@ use crate::Metrics;
 use crate::declared;
 use crate::metrics::Make;
 
-/// Label of a topic with content: jobs, then the channels in the order of [`Channel::ALL`].
-pub(crate) const CONTENT_TOPICS: [&str; 1 + Channel::ALL.len()] =
-    ["send_jobs", "sms", "email", "voice", "fax", "mail"];
+/// A topic with content, as figures are told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Jobs.
+    Jobs,
+    /// A channel's deliveries.
+    Deliveries(Channel),
+    /// Replies, and what else gateways hear back.
+    Inbound,
+}
+
+impl Content {
+    const fn place(self) -> usize {
+        match self {
+            Self::Jobs => 0,
+            Self::Deliveries(channel) => channel as usize,
+            Self::Inbound => 1 + Channel::ALL.len(),
+        }
+    }
+}
+
+/// Label of a topic with content: jobs, then the channels in the order of [`Channel::ALL`], then what comes back.
+pub(crate) const CONTENT_TOPICS: [&str; 2 + Channel::ALL.len()] =
+    ["send_jobs", "sms", "email", "voice", "fax", "mail", "inbound"];
 
 /// Handles of one topic with content.
 pub(crate) struct OfContent {
@@ -30,27 +51,22 @@ impl OfContent {
     }
 }
 
-/// `topic` is the channel of a deliveries topic, `None` for the jobs.
 impl Metrics {
     /// Notes the age of the oldest content that can still be read.
-    pub fn content_residence_seconds(&self, topic: Option<Channel>, seconds: f64) {
-        self.content(place(topic)).residence.set(seconds);
+    pub fn content_residence_seconds(&self, topic: Content, seconds: f64) {
+        self.content(topic.place()).residence.set(seconds);
     }
 
     /// Notes how many offsets the slowest reader has yet to commit.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; a lag is far below 2^52")]
-    pub fn purge_reader_lag_records(&self, topic: Option<Channel>, records: u64) {
-        self.content(place(topic)).lag.set(records as f64);
+    pub fn purge_reader_lag_records(&self, topic: Content, records: u64) {
+        self.content(topic.place()).lag.set(records as f64);
     }
 
     /// Notes how many readers hold the purge and stand still.
-    pub fn purge_readers_standing_still(&self, topic: Option<Channel>, readers: u32) {
-        self.content(place(topic)).still.set(f64::from(readers));
+    pub fn purge_readers_standing_still(&self, topic: Content, readers: u32) {
+        self.content(topic.place()).still.set(f64::from(readers));
     }
-}
-
-fn place(topic: Option<Channel>) -> usize {
-    topic.map_or(0, |channel| channel as usize)
 }
 
 #[cfg(test)]
@@ -61,11 +77,12 @@ mod tests {
     #[test]
     fn every_channel_stands_at_its_label() {
         for channel in Channel::ALL {
-            assert_eq!(CONTENT_TOPICS[place(Some(*channel))], channel.as_str());
+            assert_eq!(CONTENT_TOPICS[Content::Deliveries(*channel).place()], channel.as_str());
         }
+        assert_eq!(CONTENT_TOPICS[Content::Inbound.place()], "inbound");
         let (metrics, exposition) = Metrics::install();
-        metrics.content_residence_seconds(None, 1.5);
-        metrics.purge_readers_standing_still(Some(Channel::Mail), 2);
+        metrics.content_residence_seconds(Content::Jobs, 1.5);
+        metrics.purge_readers_standing_still(Content::Deliveries(Channel::Mail), 2);
         let text = exposition.render();
         assert!(text.contains("tamis_content_residence_seconds{topic=\"send_jobs\"} 1.5\n"), "{text}");
         assert!(text.contains("tamis_purge_readers_standing_still{topic=\"mail\"} 2\n"), "{text}");

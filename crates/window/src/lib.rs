@@ -19,11 +19,13 @@
 //!
 //! What was recalled from `outcomes` was committed, and always counts.
 
+mod owners;
 mod prints;
 mod shard;
 mod table;
 mod windows;
 
+pub use owners::Owners;
 pub use prints::{Print, Prints};
 pub use table::{Said, Table};
 pub use windows::{Look, Window};

@@ -59,6 +59,20 @@ impl History for EmbeddedHistory {
         }
         Ok(true)
     }
+
+    fn follow(&mut self, wait: Duration, each: &mut dyn FnMut(Partition, &[u8])) -> Result<(), Error> {
+        let deadline = after(wait);
+        let at: Vec<_> = self.cursors.iter().map(|&(partition, cursor, _)| (partition, cursor)).collect();
+        let ends = self.core.ends(Topic::Outcomes);
+        if !ends.wait_beyond(&at, deadline) {
+            return Ok(());
+        }
+        let next = ends.get();
+        for (partition, _, end) in &mut self.cursors {
+            *end = next.get(*partition as usize).copied().unwrap_or(0);
+        }
+        self.poll(wait, each).map(drop)
+    }
 }
 
 /// The value of a result.

@@ -34,10 +34,12 @@ impl EmbeddedPurger {
     }
 }
 
-fn topic_of(topic: ContentTopic) -> Topic {
+/// The store's topic; there is none for what comes back from gateways.
+fn topic_of(topic: ContentTopic) -> Option<Topic> {
     match topic {
-        ContentTopic::Jobs => Topic::Jobs,
-        ContentTopic::Deliveries(channel) => Topic::Deliveries(channel),
+        ContentTopic::Jobs => Some(Topic::Jobs),
+        ContentTopic::Deliveries(channel) => Some(Topic::Deliveries(channel)),
+        ContentTopic::Inbound => None,
     }
 }
 
@@ -49,15 +51,16 @@ impl Purger for EmbeddedPurger {
         reader: Reader<'_>,
         _timeout: Duration,
     ) -> Result<Vec<Option<i64>>, Error> {
+        let Some(topic) = topic_of(topic) else { return Ok(Vec::new()) };
         let committed = match reader {
-            Reader::Router => self.core.committed()?.into_iter().map(Some).collect(),
-            Reader::Group(group) => self.core.group(topic_of(topic), group)?,
+            Reader::Own => self.core.committed()?.into_iter().map(Some).collect(),
+            Reader::Group(group) => self.core.group(topic, group)?,
         };
         Ok(committed.into_iter().map(|offset: Option<u64>| offset.map(|offset| offset as i64)).collect())
     }
 
     fn spans(&mut self, topic: ContentTopic, _timeout: Duration) -> Result<Vec<Span>, Error> {
-        let topic = topic_of(topic);
+        let Some(topic) = topic_of(topic) else { return Ok(Vec::new()) };
         let ends = self.core.ends(topic).get();
         (0..)
             .zip(ends)
@@ -75,9 +78,10 @@ impl Purger for EmbeddedPurger {
         up_to: &[(Partition, i64)],
         _timeout: Duration,
     ) -> Result<(), Error> {
+        let Some(topic) = topic_of(topic) else { return Ok(()) };
         self.core.write(|write| {
             for &(partition, offset) in up_to {
-                write.delete_before(topic_of(topic), partition as u32, offset.max(0).unsigned_abs())?;
+                write.delete_before(topic, partition as u32, offset.max(0).unsigned_abs())?;
             }
             Ok(())
         })
@@ -89,7 +93,7 @@ impl Purger for EmbeddedPurger {
         from: &[(Partition, i64)],
         _timeout: Duration,
     ) -> Result<Vec<(Partition, Option<First>)>, Error> {
-        let topic = topic_of(topic);
+        let Some(topic) = topic_of(topic) else { return Ok(Vec::new()) };
         from.iter()
             .map(|&(partition, offset)| Ok((partition, self.first_from(topic, partition, offset)?)))
             .collect()

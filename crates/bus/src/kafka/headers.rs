@@ -7,16 +7,17 @@ use std::fmt::Write;
 /// The values that change from record to record share these buffers.
 #[derive(Debug)]
 pub(super) struct Stationery {
-    jobs_topic: String,
+    /// The topic that the results come from.
+    topic: String,
     source: String,
     time: String,
     id: String,
 }
 
 impl Stationery {
-    pub(super) fn new(jobs_topic: &str, group: &str) -> Self {
+    pub(super) fn new(topic: &str, group: &str) -> Self {
         Self {
-            jobs_topic: jobs_topic.to_owned(),
+            topic: topic.to_owned(),
             source: format!("/tamis/{group}"),
             time: String::new(),
             id: String::new(),
@@ -31,11 +32,11 @@ impl Stationery {
     /// The headers of one record. `ce_id` names the source, so that a repeat of a delivery has the same id.
     pub(super) fn headers(&mut self, record: &OutRecord, outgoing: &Outgoing) -> OwnedHeaders {
         self.id.clear();
-        let Self { jobs_topic, id, .. } = self;
+        let Self { topic, id, .. } = self;
         let (partition, offset) = (record.partition, record.offset);
         let written = match record.part {
-            0 => write!(id, "{jobs_topic}/{partition}/{offset}"),
-            part => write!(id, "{jobs_topic}/{partition}/{offset}/{part}"),
+            0 => write!(id, "{topic}/{partition}/{offset}"),
+            part => write!(id, "{topic}/{partition}/{offset}/{part}"),
         };
         written.expect("a String takes every write");
         let kind = match record.topic {

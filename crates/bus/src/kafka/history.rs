@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// As much as a broker gives at once; memory as for jobs.
@@ -38,6 +38,8 @@ pub struct KafkaHistory {
     ends: KafkaEndOffsets,
     since_ms: i64,
     /// Where each partition ended when it was asked.
+    ends_then: Vec<(Partition, i64)>,
+    /// Those of them that had anything.
     targets: Vec<(Partition, i64)>,
     /// Made once every transaction before the targets has ended.
     reader: Option<BaseConsumer<Watch>>,
@@ -52,6 +54,7 @@ impl KafkaHistory {
             topic: topic.to_owned(),
             ends: KafkaEndOffsets::open(config, topic)?,
             since_ms: 0,
+            ends_then: Vec::new(),
             targets: Vec::new(),
             reader: None,
             open: BTreeSet::new(),
@@ -86,18 +89,26 @@ impl KafkaHistory {
                 .add_partition_offset(&self.topic, *partition, Offset::Offset(self.since_ms))
                 .map_err(|e| client::error(VERB, &e))?;
         }
-        let found = reader.offsets_for_times(times, ASK_TIMEOUT).map_err(|e| client::error(VERB, &e))?;
-        let mut starts = TopicPartitionList::new();
+        let found = if self.targets.is_empty() {
+            times
+        } else {
+            reader.offsets_for_times(times, ASK_TIMEOUT).map_err(|e| client::error(VERB, &e))?
+        };
+        // Without an offset nothing is as young as that, and what comes afterwards comes from the end on.
+        let mut places: BTreeMap<_, _> = self.ends_then.iter().copied().collect();
         self.open.clear();
         for element in found.elements() {
             element.error().map_err(|e| client::error(VERB, &e))?;
-            // Without an offset nothing is as young as that.
             if let Offset::Offset(start) = element.offset() {
                 self.open.insert(element.partition());
-                starts
-                    .add_partition_offset(&self.topic, element.partition(), Offset::Offset(start))
-                    .map_err(|e| client::error(VERB, &e))?;
+                places.insert(element.partition(), start);
             }
+        }
+        let mut starts = TopicPartitionList::new();
+        for (partition, start) in places {
+            starts
+                .add_partition_offset(&self.topic, partition, Offset::Offset(start))
+                .map_err(|e| client::error(VERB, &e))?;
         }
         // A list that outlives its consumer makes `rd_kafka_destroy` hang.
         drop(found);
@@ -112,8 +123,8 @@ impl History for KafkaHistory {
             drop_aside(reader, false);
         }
         let ends = self.ends.ask_for(Edge::End, timeout)?;
-        self.targets = partitions.iter().map(|partition| (*partition, of(&ends, *partition))).collect();
-        self.targets.retain(|(_, target)| *target > 0);
+        self.ends_then = partitions.iter().map(|partition| (*partition, of(&ends, *partition))).collect();
+        self.targets = self.ends_then.iter().copied().filter(|(_, target)| *target > 0).collect();
         self.since_ms = since_ms.max(0);
         Ok(())
     }
@@ -151,6 +162,28 @@ impl History for KafkaHistory {
             }
         }
         Ok(self.open.is_empty())
+    }
+
+    fn follow(&mut self, wait: Duration, each: &mut dyn FnMut(Partition, &[u8])) -> Result<(), Error> {
+        let deadline = after(wait);
+        if self.reader.is_none() {
+            self.reader = Some(self.start()?);
+        }
+        let reader = self.reader.as_ref().expect("it was just made");
+        loop {
+            match reader.poll(deadline.saturating_duration_since(Instant::now())) {
+                Some(Ok(record)) => each(record.partition(), record.payload().unwrap_or_default()),
+                Some(Err(report)) => {
+                    if let Some(error) = client::lasting("read outcomes", &report) {
+                        return Err(error);
+                    }
+                }
+                None => {}
+            }
+            if Instant::now() >= deadline {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A member of the router's group: reads `send-jobs`.
+//! A member of a group of tamis's own: reads `send-jobs`, or `inbound`.
 
 use super::Config;
 use super::client::{self, Watch, drop_aside};
@@ -92,7 +92,7 @@ impl ConsumerContext for Member {
     }
 }
 
-/// Reads `send-jobs` as one member of the router's group.
+/// Reads a topic as one member of its group.
 pub struct KafkaJobs {
     /// `None` only while it is dropped.
     consumer: Option<Arc<BaseConsumer<Member>>>,
@@ -108,12 +108,12 @@ pub struct KafkaJobs {
 }
 
 impl KafkaJobs {
-    pub(super) fn join(config: &Config, topic: &str) -> Result<Self, Error> {
+    pub(super) fn join(config: &Config, group: &str, topic: &str) -> Result<Self, Error> {
         const VERB: &str = "join group";
         let mut client = client::base(config);
         client::tune(&mut client, config, &TUNING);
         client
-            .set("group.id", &config.group)
+            .set("group.id", group)
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "range")
             .set("isolation.level", "read_committed")
@@ -221,7 +221,7 @@ impl Jobs for KafkaJobs {
                     records.push(record);
                     continue;
                 }
-                Some(Err(report)) => match client::lasting("read jobs", &report) {
+                Some(Err(report)) => match client::lasting("read records", &report) {
                     Some(error) if records.is_empty() => return Err(error),
                     Some(error) => {
                         self.late.set(Some(error));

@@ -139,6 +139,8 @@ impl Shapes {
 pub struct KafkaLedger {
     client: ClientConfig,
     names: Arc<Names>,
+    /// The topic whose offsets are committed.
+    source: String,
     member: Weak<BaseConsumer<Member>>,
     stationery: Stationery,
     /// A call longer than this may have been answered behind our back.
@@ -150,7 +152,8 @@ impl KafkaLedger {
     pub(super) fn new(
         config: &Config,
         names: &Arc<Names>,
-        worker: u16,
+        source: &str,
+        worker: &str,
         member: Weak<BaseConsumer<Member>>,
     ) -> Self {
         let mut client = client::base(config);
@@ -166,8 +169,9 @@ impl KafkaLedger {
         Self {
             client,
             names: Arc::clone(names),
+            source: source.to_owned(),
             member,
-            stationery: Stationery::new(&names.jobs, &config.group),
+            stationery: Stationery::new(source, &config.group),
             call_limit: config.transaction_timeout.saturating_sub(SOCKET_MARGIN),
             writer: None,
         }
@@ -223,7 +227,7 @@ impl KafkaLedger {
         }
         let call = offsets::Call {
             producer: Arc::clone(&writer.producer),
-            topic: self.names.jobs.clone(),
+            topic: self.source.clone(),
             offsets: outgoing.offsets.clone(),
             group,
             deadline,

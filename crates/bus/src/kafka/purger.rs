@@ -124,7 +124,8 @@ impl Purger for KafkaPurger {
         self.with(|this| {
             let name = this.names.content(topic).to_owned();
             let group = match reader {
-                Reader::Router => this.config.group.clone(),
+                Reader::Own if topic == ContentTopic::Inbound => this.config.inbound_group(),
+                Reader::Own => this.config.group.clone(),
                 Reader::Group(group) => group.to_owned(),
             };
             let partitions = client::partitions(this.admin()?.inner(), &name, timeout)?;

@@ -11,7 +11,6 @@ pub(super) use live::{admin, describe, options, probe, wait};
 pub use live::{apply, check_needed, read};
 
 use super::{Config, Names};
-use crate::topic_name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -183,16 +182,10 @@ pub fn wanted(config: &Config) -> Vec<Wanted> {
         topic(config, names.suppressions, Holds::Suppressions),
         topic(config, names.outcomes, Holds::Outcomes),
         topic(config, names.dead_letters, Holds::DeadLetters),
-        topic(config, topic_name(&config.prefix, "inbound"), Holds::Replies),
+        topic(config, names.inbound, Holds::Replies),
     ];
     topics.extend(names.deliveries.into_iter().map(|name| topic(config, name, Holds::Deliveries)));
     topics
-}
-
-/// Those that `tamis run` itself uses: not `inbound`, which is read by another role.
-#[must_use]
-pub fn needed(config: &Config) -> Vec<Wanted> {
-    wanted(config).into_iter().filter(|topic| topic.holds != Holds::Replies).collect()
 }
 
 fn topic(config: &Config, name: String, holds: Holds) -> Wanted {

@@ -107,3 +107,44 @@ pub fn going_back_begins_at_a_time<B: Bus>(bus: &B) {
     assert_eq!(of(&read_back(&mut history, &[0], since), 0), ["young"]);
     assert_eq!(read_back(&mut history, &[0], now_ms() + 60_000), []);
 }
+
+/// Guarantees: who has read everything back is handed what is committed afterwards, of every partition asked for, those included that had
+/// nothing yet or nothing young enough; each record once, and nothing that was aborted.
+/// Fails when: it stands only at the partitions that it found something in, or begins again.
+pub fn going_back_goes_on_with_what_is_committed_later<B: Bus>(bus: &B) {
+    send_jobs(bus, 0..1);
+    let (jobs, mut ledger) = join(bus);
+    read_jobs(&jobs, 1);
+    let mut unborn = bus.history().unwrap();
+    assert_eq!(read_back(&mut unborn, &[0, 1], 0), []);
+    ledger.append(&outcomes(0, &["old"])).unwrap();
+    ledger.commit(PATIENCE).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let mut late = bus.history().unwrap();
+    assert_eq!(read_back(&mut late, &[0, 1], now_ms() + 60_000), []);
+    for (partition, text, committed) in [(0, "a", true), (1, "undone", false), (1, "b", true), (2, "c", true)]
+    {
+        ledger.append(&outcomes(partition, &[text])).unwrap();
+        if committed {
+            ledger.commit(PATIENCE).unwrap();
+        } else if ledger.abort().is_err() {
+            ledger.replace(PATIENCE).unwrap();
+        }
+    }
+    for (mut history, first) in [(unborn, vec!["old", "a"]), (late, vec!["a"])] {
+        let deadline = Instant::now() + PATIENCE;
+        let mut read = Vec::new();
+        // Some more turns, to see that nothing comes twice.
+        let mut quiet = 0;
+        while quiet < 5 {
+            assert!(Instant::now() < deadline, "{read:?}");
+            let before = read.len();
+            let followed = history.follow(Duration::from_millis(100), &mut |partition, value| {
+                read.push((partition, String::from_utf8(value.to_vec()).unwrap()));
+            });
+            followed.unwrap();
+            quiet = if read.len() == before && read.len() > first.len() { quiet + 1 } else { 0 };
+        }
+        assert_eq!((of(&read, 0), of(&read, 1), read.len()), (first.clone(), vec!["b"], first.len() + 1));
+    }
+}

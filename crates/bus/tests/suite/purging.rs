@@ -20,14 +20,14 @@ pub fn jobs_can_be_deleted_up_to_what_the_router_has_committed<B: Bus>(bus: &B) 
     let (jobs, mut ledger) = join(bus);
     send_jobs(bus, 0..30);
     let first = read_jobs(&jobs, 30);
-    let before = purger.committed(ContentTopic::Jobs, Reader::Router, PATIENCE).unwrap();
+    let before = purger.committed(ContentTopic::Jobs, Reader::Own, PATIENCE).unwrap();
     assert!(before.iter().all(|offset| offset.unwrap_or(0) == 0), "read is not committed: {before:?}");
     ledger.append(&copies(&first)).unwrap();
     ledger.commit(PATIENCE).unwrap();
     send_jobs(bus, 30..40);
     let later = read_jobs(&jobs, 10);
 
-    let committed = purger.committed(ContentTopic::Jobs, Reader::Router, PATIENCE).unwrap();
+    let committed = purger.committed(ContentTopic::Jobs, Reader::Own, PATIENCE).unwrap();
     let up_to: Vec<(Partition, i64)> =
         (0..).zip(&committed).filter_map(|(partition, offset)| Some((partition, (*offset)?))).collect();
     purger.delete_before(ContentTopic::Jobs, &up_to, PATIENCE).unwrap();

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tamis_bus::Bus;
 use tamis_bus::kafka::{Kafka, topics};
-use tamis_intake::{Access, ApiState, Local, Tls, TlsFiles};
+use tamis_bus::{Bus, topic_name};
+use tamis_intake::inbound::{Inbound, Parts};
+use tamis_intake::{Access, ApiState, JobTenants, Local, Tls, TlsFiles};
 use tamis_pipeline::{Options, Running};
 use tamis_policy::Current;
 use tamis_settings::Auth;
@@ -28,6 +29,8 @@ use crate::serving::Serving;
 
 /// From SIGTERM to the end (contract, section 9).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// The reader of `inbound`'s share of it: a batch takes milliseconds, and one that takes longer is read again.
+const INBOUND_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often the key file and the policy are looked at: a new one counts within five seconds, as API keys do.
@@ -160,13 +163,14 @@ impl House {
         let policy = self.policy.clone();
         let options = Options { policy, ..self.context.options(self.workers()) };
         let running = tamis_pipeline::start(
-            bus,
+            bus.clone(),
             self.subjects.clone(),
             options,
             self.metrics.clone(),
             self.health.clone(),
         )?;
-        let served = self.intake(&running, local);
+        let tenants = self.job_tenants(&bus, &running);
+        let served = self.intake(&running, local, &tenants);
         let advertised = match served {
             Ok(advertised) => advertised,
             Err(failure) => {
@@ -174,6 +178,7 @@ impl House {
                 return Err(failure);
             }
         };
+        let inbound = self.run.has(Role::Intake).then(|| self.inbound(bus, &running, &tenants));
         let mut ready = false;
         let settings = &self.context.settings;
         let mut key_file = FileWatch::new(settings.identity().key_file());
@@ -201,7 +206,10 @@ impl House {
         };
         drop(advertised);
         tracing::info!("draining");
-        let drained = running.drain(DRAIN_TIMEOUT);
+        // First, since it needs what the others give.
+        let begun = Instant::now();
+        let read = inbound.is_none_or(|inbound| inbound.drain(INBOUND_DRAIN_TIMEOUT));
+        let drained = running.drain(DRAIN_TIMEOUT.saturating_sub(begun.elapsed())) && read;
         match stopped {
             Some(stopped) => Err(stopped.into()),
             None if drained => Ok(()),
@@ -236,8 +244,34 @@ impl House {
         );
     }
 
+    /// Whose the jobs are that replies name; nobody is told where no replies come in.
+    fn job_tenants<B: Bus>(&self, bus: &Arc<B>, running: &Running) -> JobTenants {
+        let window = self.context.settings.router().dedupe_window();
+        let window = if self.run.has(Role::Intake) { window } else { Duration::ZERO };
+        JobTenants::read(bus.clone(), running.recorder().partitions(), window, self.metrics.clone())
+    }
+
+    /// Reads what gateways write to `inbound`, where the log has it.
+    fn inbound<B: Bus>(&self, bus: Arc<B>, running: &Running, tenants: &JobTenants) -> Inbound {
+        let parts = Parts {
+            tenants: tenants.clone(),
+            filter: running.filter(),
+            recorder: running.recorder(),
+            policy: self.policy.clone(),
+            topic: topic_name(self.context.settings.bus().prefix(), "inbound"),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+        };
+        Inbound::start(bus, parts)
+    }
+
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.
-    fn intake(&self, running: &Running, local: Option<Arc<dyn Local>>) -> Outcome<Option<Advertised>> {
+    fn intake(
+        &self,
+        running: &Running,
+        local: Option<Arc<dyn Local>>,
+        tenants: &JobTenants,
+    ) -> Outcome<Option<Advertised>> {
         if !self.run.has(Role::Intake) && local.is_none() {
             return Ok(None);
         }
@@ -255,7 +289,8 @@ impl House {
             .with_rate_per_key(http.rate_per_key())
             .with_snapshots(running.snapshots())
             .with_policy(self.policy.clone())
-            .with_public_url(http.public_url());
+            .with_public_url(http.public_url())
+            .with_job_tenants(tenants.clone());
         let Some(local) = local else {
             self.serving.api(http.api(), state, tls)?;
             return Ok(None);

@@ -1,9 +1,7 @@
 //! Asks the brokers and changes them.
 
 use super::super::client::{self, Watch};
-use super::{
-    Cluster, Config, Configs, Existing, Finding, Mend, Severity, Wanted, needed, plan, replicas, wanted,
-};
+use super::{Cluster, Config, Configs, Existing, Finding, Mend, Severity, Wanted, plan, replicas, wanted};
 use crate::types::after;
 use crate::{Blame, Error};
 use rdkafka::admin::{
@@ -41,12 +39,12 @@ pub fn read(config: &Config, timeout: Duration) -> Result<Cluster, Error> {
     read_with(&admin(config)?, &wanted(config), timeout)
 }
 
-/// What stands in the way of `tamis run`, and what it should be told: the topics it uses, compared.
+/// What stands in the way of `tamis run`, and what it should be told: the topics, compared.
 ///
 /// # Errors
 /// As [`read`].
 pub fn check_needed(config: &Config, timeout: Duration) -> Result<Vec<Finding>, Error> {
-    settled(&admin(config)?, &needed(config), timeout, |finding| finding.severity == Severity::Refuse)
+    settled(&admin(config)?, &wanted(config), timeout, |finding| finding.severity == Severity::Refuse)
 }
 
 /// The comparison, asked for again for some seconds while any of it is `doubtful`.

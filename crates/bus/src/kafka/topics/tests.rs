@@ -139,10 +139,17 @@ fn a_plan_explains_when_content_leaves_the_disks() {
     assert_eq!(explained.len(), 7, "{explained:?}");
 }
 
+/// Guarantees: replies are content: they go after a day at most, and their segments are closed as those of jobs are.
+/// Fails when: `inbound` is kept as long as jobs are, or without the rules of topics with content.
 #[test]
-fn what_run_needs_leaves_inbound_out() {
-    let names: Vec<String> =
-        needed(&Config::new("localhost:9092")).into_iter().map(|topic| topic.name).collect();
-    assert_eq!(names.len(), 9);
-    assert!(!names.iter().any(|name| name.contains("inbound")));
+fn replies_are_kept_for_a_day_at_most_and_leave_the_disks_as_jobs_do() {
+    let mut config = Config::new("localhost:9092");
+    config.topics.retention = Duration::from_secs(72 * 3_600);
+    let wanted = wanted(&config);
+    let of = |noun: &str| wanted.iter().find(|t| t.name.contains(noun)).expect("a topic of the contract");
+    let (replies, jobs) = (&of("inbound").configs, &of("send-jobs").configs);
+    assert_eq!(replies["retention.ms"], "86400000");
+    for key in ["cleanup.policy", "segment.ms", "segment.bytes", "message.timestamp.type"] {
+        assert_eq!(replies[key], jobs[key], "{key}");
+    }
 }
