@@ -25,6 +25,11 @@ pub(crate) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Re
             "send JSON, with content-type: application/json",
         ));
     }
+    take(request, bytes_max).await
+}
+
+/// As [`read`], of whatever kind it is.
+pub(crate) async fn take(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal::new(

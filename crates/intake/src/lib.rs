@@ -1,6 +1,7 @@
 //! Opt-outs coming in by HTTP, and what operators ask of a running service (contract, section 6).
 //!
-//! [`api`] is the door of tenants and operators, [`admin`] that of probes and dashboards, [`listen`] and [`serve`] open either. An
+//! [`public`](fn@public) is the door of people with an unsubscribe link, [`api`] that of tenants and operators, [`admin`] that of
+//! probes and dashboards, [`listen`] and [`serve`] open any. An
 //! opt-out is confirmed only once the log has it (G1); no answer, log line or error holds an address.
 
 mod access;
@@ -11,6 +12,7 @@ mod body;
 pub mod keys;
 mod local;
 mod patient;
+mod public;
 mod recording;
 mod rows;
 mod serve;
@@ -21,8 +23,9 @@ mod suppressions;
 pub use access::Access;
 pub use admin::admin;
 pub use local::{Local, LocalAsk, LocalRecord};
+pub use public::public;
 pub use serve::{listen, serve};
-pub use state::{ApiState, api};
+pub use state::{ApiState, Links, api};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use tamis_bus::Recorder;
 use tamis_pipeline::Filter;
 use tamis_pipeline::snapshots::Snapshots;
+use tamis_policy::Current;
 use tamis_telemetry::Metrics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -22,6 +23,8 @@ use crate::{body, suppressions};
 const CALLS_MAX: usize = 32;
 /// Calls of commands on this machine at once; they wait for deliveries, and opt-outs must not wait for them.
 const LOCAL_CALLS_MAX: usize = 8;
+/// Opt-outs by link that are being recorded at once; they have places of their own, so that no load of the API's starves them.
+const PUBLIC_CALLS_MAX: usize = 64;
 /// How long the log may take to make a call's records durable.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -34,10 +37,22 @@ pub struct ApiState {
     pub(crate) local: Option<Arc<dyn Local>>,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
     pub(crate) ack_timeout: Duration,
+    pub(crate) policy: Current,
+    pub(crate) links: Links,
     access: Access,
     process_token: Option<Arc<str>>,
     calls: Arc<Semaphore>,
     local_calls: Arc<Semaphore>,
+    public_calls: Arc<Semaphore>,
+}
+
+/// What holds for unsubscribe links.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Links {
+    /// For how many days a link is good; 0 = for ever.
+    pub days: u16,
+    /// Whether people come by https, in front of which there is a proxy: then browsers are told to stay with it.
+    pub https: bool,
 }
 
 /// A place among the calls at once, given back with the last clone.
@@ -54,10 +69,13 @@ impl ApiState {
             local: None,
             snapshots: None,
             ack_timeout: ACK_TIMEOUT,
+            policy: Current::default(),
+            links: Links::default(),
             access,
             process_token: None,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             local_calls: Arc::new(Semaphore::new(LOCAL_CALLS_MAX)),
+            public_calls: Arc::new(Semaphore::new(PUBLIC_CALLS_MAX)),
         }
     }
 
@@ -71,6 +89,18 @@ impl ApiState {
     #[must_use]
     pub fn with_snapshots(self, snapshots: Option<Arc<Snapshots>>) -> Self {
         Self { snapshots, ..self }
+    }
+
+    /// Shows people the names and colours that tenants have in `policy`.
+    #[must_use]
+    pub fn with_policy(self, policy: Current) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Takes unsubscribe links as `links` says, instead of for ever.
+    #[must_use]
+    pub fn with_links(self, links: Links) -> Self {
+        Self { links, ..self }
     }
 
     /// Also takes `token` as an operator's key: that of commands on this machine.
@@ -93,6 +123,15 @@ impl ApiState {
     /// As [`ApiState::enter`], for `/v1/local`.
     pub(crate) fn enter_local(&self, headers: &HeaderMap) -> Result<(Caller, Place), Refusal> {
         Ok((self.caller(headers)?, place(&self.local_calls)?))
+    }
+
+    /// A place among the opt-outs by link, waited for as long as the log is: a person is not sent away for a moment's rush.
+    pub(crate) async fn enter_public(&self) -> Result<Place, Refusal> {
+        let waiting = tokio::time::timeout(self.ack_timeout, self.public_calls.clone().acquire_owned());
+        let permit = waiting.await.map_err(|_| {
+            Refusal::unavailable("TOO_MANY_CALLS", "too many calls at once: try again")
+        })?;
+        Ok(Arc::new(permit.expect("the places are never closed")))
     }
 
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
