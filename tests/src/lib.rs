@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod hostile;
 pub mod kafka;
 pub mod key_rotated;
+pub mod links;
 pub mod people;
 pub mod process;
 pub mod said_twice;

@@ -110,7 +110,8 @@ async fn act(state: &ApiState, link: &Arc<Link>, request: Request) -> Result<Sho
 
 /// Lifts what a POST of this link brought into force, if it still is what is in force. A repeat lifts nothing again.
 async fn undo(state: &ApiState, link: &Arc<Link>, sealed: &str, place: Place) -> Result<Shown, Problem> {
-    let undo = link.open_undo(sealed).filter(|undo| undo.is_in_time(crate::now_ms())).ok_or(Problem::TooLate)?;
+    let undo =
+        link.open_undo(sealed).filter(|undo| undo.is_in_time(crate::now_ms())).ok_or(Problem::TooLate)?;
     let partition = usize::try_from(link.partition(state.recorder.partitions())).unwrap_or(0);
     let read = state.filter.read().position().get(partition).copied().unwrap_or(0);
     if read < undo.next {
@@ -153,7 +154,13 @@ async fn record(
     let partition = usize::try_from(record.partition).unwrap_or(0);
     let reached = state.record(vec![record], CALLER, place).await.map_err(unavailable)?;
     state.metrics.suppression_records(link::REASON, link::SOURCE, 1);
-    tracing::info!(key = CALLER, scope = choice.as_str(), ?to, reference = link.reference(), "opt-out by link recorded");
+    tracing::info!(
+        key = CALLER,
+        scope = choice.as_str(),
+        ?to,
+        reference = link.reference(),
+        "opt-out by link recorded"
+    );
     Ok(reached.as_slice().get(partition).copied().unwrap_or(0))
 }
 

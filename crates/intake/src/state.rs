@@ -128,9 +128,9 @@ impl ApiState {
     /// A place among the opt-outs by link, waited for as long as the log is: a person is not sent away for a moment's rush.
     pub(crate) async fn enter_public(&self) -> Result<Place, Refusal> {
         let waiting = tokio::time::timeout(self.ack_timeout, self.public_calls.clone().acquire_owned());
-        let permit = waiting.await.map_err(|_| {
-            Refusal::unavailable("TOO_MANY_CALLS", "too many calls at once: try again")
-        })?;
+        let permit = waiting
+            .await
+            .map_err(|_| Refusal::unavailable("TOO_MANY_CALLS", "too many calls at once: try again"))?;
         Ok(Arc::new(permit.expect("the places are never closed")))
     }
 

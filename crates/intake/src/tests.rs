@@ -4,6 +4,7 @@
 mod house;
 mod keyed;
 mod limits;
+mod linking;
 mod looking;
 mod opening;
 mod writing;

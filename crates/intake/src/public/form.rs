@@ -73,7 +73,8 @@ mod tests {
     use super::Form;
 
     async fn read(content_type: &str, body: &str) -> Form {
-        let request = Request::post("/").header("content-type", content_type).body(Body::from(body.to_owned()));
+        let request =
+            Request::post("/").header("content-type", content_type).body(Body::from(body.to_owned()));
         Form::read(request.unwrap()).await.unwrap()
     }
 
@@ -91,8 +92,7 @@ mod tests {
         let part = |name: &str, text: &str| {
             format!("--b7\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
         };
-        let body =
-            format!("{}{}--b7--\r\n", part("List-Unsubscribe", "One-Click"), part("scope", "channel"));
+        let body = format!("{}{}--b7--\r\n", part("List-Unsubscribe", "One-Click"), part("scope", "channel"));
         assert_eq!(read("multipart/form-data; boundary=b7", &body).await, form(Some("channel"), None));
     }
 

@@ -74,7 +74,8 @@ impl Sender {
     fn of(link: &Link, policy: &Policy) -> Self {
         let rules = policy.tenant(link.tenant());
         let name = rules.and_then(|rules| rules.display_name()).unwrap_or_else(|| link.tenant()).to_owned();
-        let accent = rules.and_then(|rules| rules.accent()).map(|colour| format!(":root{{--accent:{colour}}}"));
+        let accent =
+            rules.and_then(|rules| rules.accent()).map(|colour| format!(":root{{--accent:{colour}}}"));
         Self { name, accent }
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tamis_bus::Bus;
 use tamis_bus::kafka::{Kafka, topics};
-use tamis_intake::{Access, ApiState, Local};
+use tamis_intake::{Access, ApiState, Links, Local};
 use tamis_pipeline::Running;
 use tamis_settings::Auth;
 use tamis_subject::Subjects;
@@ -205,13 +205,14 @@ impl House {
             version = env!("CARGO_PKG_VERSION"),
             bus = ?bus.kind(),
             workers = self.workers(),
+            public = %http.public(),
             api = %http.api(),
             admin = %http.admin(),
             "tamis is ready"
         );
     }
 
-    /// Opens the API, and says where it is to commands on this machine if the log is embedded.
+    /// Opens the API and the door of unsubscribe links, and says where it is to commands on this machine if the log is embedded.
     fn intake(&self, running: &Running, local: Option<Arc<dyn Local>>) -> Outcome<Option<Advertised>> {
         if !self.run.has(Role::Intake) && local.is_none() {
             return Ok(None);
@@ -222,7 +223,11 @@ impl House {
             Auth::Off => Access::open(),
         };
         let state = ApiState::new(running.filter(), running.recorder(), self.metrics.clone(), access)
-            .with_snapshots(running.snapshots());
+            .with_snapshots(running.snapshots())
+            .with_links(Links { days: http.link_days(), https: http.public_https() });
+        if self.run.has(Role::Intake) {
+            self.serving.public(http.public(), state.clone())?;
+        }
         let Some(local) = local else {
             self.serving.api(http.api(), state)?;
             return Ok(None);

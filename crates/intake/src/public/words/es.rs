@@ -40,7 +40,7 @@ pub(super) const WORDS: Words = Words {
     under_way: "Un mensaje que ya estaba en camino todavía puede llegarle.",
     reference: "Referencia:",
     mistake: Told { title: "¿Ha sido un error?", text: "Puede deshacerlo durante diez minutos." },
-    undo: "Deshacer",
+    undo: "Deshacer la baja",
     undone: Told { title: "La baja se ha deshecho", text: "Puede volver a recibir:" },
     others: "Si se ha dado de baja de otros mensajes, esa baja sigue valiendo.",
     again: "Volver a las opciones",

@@ -25,35 +25,23 @@ pub(super) const WORDS: Words = Words {
     },
     from: "de la part de",
     everything: OfIdentity {
-        phone: Around(
-            "Tout ce qui vient de la part de ",
-            " vers ce numéro\u{a0}: SMS, appels téléphoniques et fax",
-        ),
-        email: Around(
-            "Tout ce qui vient de la part de ",
-            " vers cette adresse e-mail, quelle qu’en soit la forme",
-        ),
-        postal: Around(
-            "Tout ce qui vient de la part de ",
-            " vers cette adresse postale, quelle qu’en soit la forme",
-        ),
+        phone: Around("Tout ce que ", " adresse à ce numéro\u{a0}: SMS, appels téléphoniques et fax"),
+        email: Around("Tout ce que ", " envoie à cette adresse e-mail, quelle qu’en soit la forme"),
+        postal: Around("Tout ce que ", " envoie à cette adresse postale, quelle qu’en soit la forme"),
         contact: Around(
-            "Tout ce qui vient de la part de ",
-            "\u{a0}: SMS, e-mails, appels téléphoniques, fax et courriers postaux",
+            "Tout ce que ",
+            " vous adresse\u{a0}: SMS, e-mails, appels téléphoniques, fax et courriers postaux",
         ),
     },
     limits: "Il s’agit de la publicité, et de l’adresse ou du numéro où vous avez reçu ce message. Ce que vous avez \
              demandé ou dont vous avez besoin, comme la confirmation d’une commande, vous parviendra toujours.",
     stop: "Se désabonner",
-    done: Told {
-        title: "Désabonnement enregistré",
-        text: "Cela compte dès maintenant\u{a0}:",
-    },
+    done: Told { title: "Désabonnement enregistré", text: "Cela compte dès maintenant\u{a0}:" },
     under_way: "Un message déjà parti peut encore vous parvenir.",
     reference: "Référence\u{a0}:",
-    mistake: Told { title: "Une erreur\u{a0}?", text: "Vous pouvez revenir en arrière pendant dix minutes." },
-    undo: "Annuler",
-    undone: Told { title: "Votre choix est annulé", text: "Vous pouvez de nouveau recevoir\u{a0}:" },
+    mistake: Told { title: "Une erreur\u{a0}?", text: "Vous pouvez l’annuler pendant dix minutes." },
+    undo: "Annuler le désabonnement",
+    undone: Told { title: "Désabonnement annulé", text: "Vous pouvez de nouveau recevoir\u{a0}:" },
     others: "Si vous avez refusé d’autres messages, ces refus restent valables.",
     again: "Revenir aux choix",
     not_found: Told {
@@ -62,7 +50,7 @@ pub(super) const WORDS: Words = Words {
                vous pouvez aussi répondre STOP.",
     },
     too_late: Told {
-        title: "Il n’est plus possible de revenir en arrière ici",
+        title: "Cela ne peut plus être annulé ici",
         text: "Plus de dix minutes ont passé, ou autre chose a été enregistré depuis. Le dernier choix enregistré reste \
                valable.",
     },

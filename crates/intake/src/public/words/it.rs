@@ -30,8 +30,8 @@ pub(super) const WORDS: Words = Words {
     done: Told { title: "Iscrizione annullata", text: "È stato registrato e vale da subito:" },
     under_way: "Un messaggio già in viaggio può ancora arrivarLe.",
     reference: "Riferimento:",
-    mistake: Told { title: "È stato un errore?", text: "Può tornare indietro entro dieci minuti." },
-    undo: "Torna indietro",
+    mistake: Told { title: "È stato un errore?", text: "Può ritirare la scelta entro dieci minuti." },
+    undo: "Ritira la scelta",
     undone: Told { title: "La scelta è stata ritirata", text: "Potrà ricevere di nuovo:" },
     others: "Se ha rifiutato altri messaggi, quei rifiuti restano validi.",
     again: "Torna alle scelte",
@@ -41,7 +41,7 @@ pub(super) const WORDS: Words = Words {
                rispondere STOP.",
     },
     too_late: Told {
-        title: "Qui non si può più tornare indietro",
+        title: "Qui la scelta non si può più ritirare",
         text: "Sono passati più di dieci minuti, oppure nel frattempo è stato registrato altro. Vale ciò che è stato \
                registrato per ultimo.",
     },
