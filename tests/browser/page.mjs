@@ -3,7 +3,7 @@
 //   node page.mjs <plan.json>
 //
 // The plan has `tools` (a folder with playwright-core and axe-core), `chromium`, `shots` (a folder for pictures) and the links.
-// Every flow runs without JavaScript; axe is put into the page by the debugger, which needs none.
+// Every flow runs without JavaScript. axe needs it, so it looks at a copy of each page in a browser that has it.
 
 import { createRequire } from 'node:module';
 import { readFileSync, statSync } from 'node:fs';
@@ -16,8 +16,15 @@ const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 const NARROW = { width: 320, height: 640 };
 const WIDE = { width: 1280, height: 900 };
+// Longer than it takes on a busy machine; a browser that hangs is a failure, not a wait.
+const PATIENCE_MS = 8 * 60_000;
 const wrong = [];
 let looked = 0;
+
+setTimeout(() => {
+  console.log(`not done in time, after ${looked} pages`);
+  process.exit(2);
+}, PATIENCE_MS).unref();
 
 function must(so, what) {
   if (!so) wrong.push(what);
@@ -36,7 +43,23 @@ async function person(language, options = {}) {
     must(request.url().startsWith('http://127.0.0.1:') && kind === 'document', `asks for ${kind} elsewhere`);
   });
   page.on('console', (message) => must(expected(message.text()), `says ${message.text()}`));
-  return { context, page, language };
+  const twin = await browser.newContext({ locale: language, viewport: WIDE, ...options });
+  return { context, page, language, reader: await twin.newPage(), twin };
+}
+
+/** What axe finds on a copy of the page that is shown. */
+async function barriers({ page, reader }) {
+  await reader.setContent(await page.content());
+  await reader.evaluate(axe);
+  return reader.evaluate(async () => {
+    const ran = await axe.run(document, { rules: { 'target-size': { enabled: true } } });
+    return ran.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' ')}`);
+  });
+}
+
+async function leave({ context, twin }) {
+  await context.close();
+  await twin.close();
 }
 
 /** That a page was a 404 and the like is said by the browser itself. */
@@ -45,14 +68,11 @@ function expected(text) {
 }
 
 /** Looks at a page that is shown: axe, its language, its size, what a finger must hit; takes its picture. */
-async function look({ context, page, language }, name) {
+async function look(who, name) {
+  const { context, page, language } = who;
   const at = `${name} (${language})`;
   looked += 1;
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const ran = await axe.run(document, { rules: { 'target-size': { enabled: true } } });
-    return ran.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' ')}`);
-  });
+  const found = await barriers(who);
   for (const one of found) wrong.push(`${at}: axe: ${one}`);
   const seen = await page.evaluate(() => ({
     lang: document.documentElement.lang,
@@ -118,7 +138,7 @@ for (const [language, links] of Object.entries(plan.links)) {
     await look(who, `branded-${screen}`);
     await press(who, stop, 503);
     await look(who, `unavailable-${screen}`);
-    await who.context.close();
+    await leave(who);
   }
 }
 
@@ -136,7 +156,7 @@ for (const [name, options] of [
   await look(who, `done-${name}`);
   await open(who, plan.links.en.branded);
   await look(who, `branded-${name}`);
-  await who.context.close();
+  await leave(who);
 }
 
 // By keyboard alone: the focus is seen wherever it is.
@@ -174,7 +194,7 @@ for (const [name, options] of [
   await who.page.evaluate(() => document.querySelectorAll('style').forEach((one) => one.remove()));
   must(await who.page.locator('input[type=radio]').count() === 3, 'no choices without style');
   await who.page.screenshot({ path: join(plan.shots, 'plain-fr.png'), fullPage: true });
-  await who.context.close();
+  await leave(who);
 }
 
 await browser.close();

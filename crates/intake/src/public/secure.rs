@@ -13,7 +13,7 @@ const ALWAYS: [(HeaderName, &str); 9] = [
         HeaderName::from_static("permissions-policy"),
         "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), display-capture=(), encrypted-media=(), \
          fullscreen=(), geolocation=(), gyroscope=(), identity-credentials-get=(), magnetometer=(), microphone=(), midi=(), \
-         payment=(), publickey-credentials-get=(), screen-wake-lock=(), sync-xhr=(), usb=(), web-share=()",
+         payment=(), publickey-credentials-get=(), screen-wake-lock=(), sync-xhr=(), usb=()",
     ),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
