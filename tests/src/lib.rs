@@ -14,6 +14,7 @@ pub mod hostile;
 pub mod inbound;
 pub mod kafka;
 pub mod key_rotated;
+pub mod links;
 pub mod people;
 pub mod process;
 pub mod said_twice;

@@ -29,13 +29,24 @@ pub fn free_address() -> SocketAddr {
 /// Writes `<dir>/<instance>.toml` for `bus` (the lines of `[bus]`) with more lines after it.
 #[must_use]
 pub fn config(dir: &Path, instance: &str, bus: &str, more: &str) -> (PathBuf, SocketAddr, SocketAddr) {
-    let (admin, api) = (free_address(), free_address());
+    let (admin, api, public) = (free_address(), free_address(), free_address());
     let mut text = format!("[bus]\n{bus}\ninstance = \"{instance}\"\n\n");
     let _ = writeln!(text, "[identity]\nkey_file = \"{}\"", dir.join("tamis.key").display());
-    let _ = writeln!(text, "[http]\nadmin = \"{admin}\"\napi = \"{api}\"\nauth = \"off\"\n{more}");
+    let _ = writeln!(
+        text,
+        "[http]\npublic = \"{public}\"\nadmin = \"{admin}\"\napi = \"{api}\"\nauth = \"off\"\n{more}"
+    );
     let path = dir.join(format!("{instance}.toml"));
     std::fs::write(&path, text).expect("the test's folder can be written");
     (path, admin, api)
+}
+
+/// Where `config`, written by [`config()`], opens the door of unsubscribe links.
+#[must_use]
+pub fn public_of(config: &Path) -> SocketAddr {
+    let text = std::fs::read_to_string(config).expect("it was written");
+    let at = text.lines().find_map(|line| line.strip_prefix("public = \"")?.strip_suffix('"'));
+    at.and_then(|at| at.parse().ok()).expect("every configuration has one")
 }
 
 impl Service {
@@ -162,12 +173,18 @@ pub fn get(address: SocketAddr, path: &str) -> Option<String> {
 /// A plain HTTP POST of JSON; `None` when nobody answers.
 #[must_use]
 pub fn post(address: SocketAddr, path: &str, json: &str) -> Option<String> {
-    let length = json.len();
+    post_as(address, path, "application/json", json)
+}
+
+/// A plain HTTP POST of a body of this type; `None` when nobody answers.
+#[must_use]
+pub fn post_as(address: SocketAddr, path: &str, content_type: &str, body: &str) -> Option<String> {
+    let length = body.len();
     ask(
         address,
         &format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{json}"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
         ),
     )
 }

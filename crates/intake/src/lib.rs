@@ -1,6 +1,7 @@
 //! Opt-outs coming in by HTTP, and what operators ask of a running service (contract, section 6).
 //!
-//! [`api`] is the door of tenants and operators, [`admin`] that of probes and dashboards, [`listen`] and [`serve`] open either. An
+//! [`public`](fn@public) is the door of people with an unsubscribe link, [`api`] that of tenants and operators, [`admin`] that of
+//! probes and dashboards, [`listen`] and [`serve`] open any. An
 //! opt-out is confirmed only once the log has it (G1); no answer, log line or error holds an address.
 
 mod access;
@@ -20,6 +21,7 @@ mod openapi;
 mod patient;
 mod problem_pages;
 mod problems;
+mod public;
 mod rates;
 mod recording;
 pub mod replies;
@@ -36,9 +38,10 @@ pub use access::Access;
 pub use admin::admin;
 pub use job_tenants::JobTenants;
 pub use local::{Local, LocalAsk, LocalRecord};
+pub use public::public;
 pub use scopes::KeyScope;
 pub use serve::{listen, serve, serve_tls};
-pub use state::{ApiState, api};
+pub use state::{ApiState, Links, api};
 pub use tls::{Error as TlsError, Tls, TlsFiles};
 
 #[cfg(test)]

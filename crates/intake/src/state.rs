@@ -33,6 +33,8 @@ use crate::{body, consents, links, openapi, problem_pages, suppressions};
 const CALLS_MAX: usize = 32;
 /// Calls of commands on this machine at once; they wait for deliveries, and opt-outs must not wait for them.
 const LOCAL_CALLS_MAX: usize = 8;
+/// Opt-outs by link that are being recorded at once; they have places of their own, so that no load of the API's starves them.
+const PUBLIC_CALLS_MAX: usize = 64;
 /// How long the log may take to make a call's records durable.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,12 +52,23 @@ pub struct ApiState {
     pub(crate) job_tenants: Option<JobTenants>,
     /// What links begin with.
     pub(crate) public_url: Arc<str>,
+    pub(crate) links: Links,
     access: Access,
     process_token: Option<Arc<str>>,
     rates: Arc<Rates>,
     remembered: Arc<Mutex<Remembered>>,
     calls: Arc<Semaphore>,
     local_calls: Arc<Semaphore>,
+    public_calls: Arc<Semaphore>,
+}
+
+/// What holds for unsubscribe links.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Links {
+    /// For how many days a link is good; 0 = for ever.
+    pub days: u16,
+    /// Whether people come by https, in front of which there is a proxy: then browsers are told to stay with it.
+    pub https: bool,
 }
 
 /// A place among the calls at once, given back with the last clone.
@@ -76,12 +89,14 @@ impl ApiState {
             webhooks: Arc::default(),
             job_tenants: None,
             public_url: "".into(),
+            links: Links::default(),
             access,
             process_token: None,
             rates: Arc::new(Rates::new(0)),
             remembered: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             local_calls: Arc::new(Semaphore::new(LOCAL_CALLS_MAX)),
+            public_calls: Arc::new(Semaphore::new(PUBLIC_CALLS_MAX)),
         }
     }
 
@@ -107,6 +122,12 @@ impl ApiState {
     #[must_use]
     pub fn with_public_url(self, url: &str) -> Self {
         Self { public_url: url.into(), ..self }
+    }
+
+    /// Takes unsubscribe links as `links` says, instead of for ever.
+    #[must_use]
+    pub fn with_links(self, links: Links) -> Self {
+        Self { links, ..self }
     }
 
     /// Also takes `token` as an operator's key: that of commands on this machine.
@@ -203,6 +224,14 @@ impl ApiState {
     /// Who may call.
     pub(crate) fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// A place among the opt-outs by link, waited for as long as the log is: a person is not sent away for a moment's rush.
+    pub(crate) async fn enter_public(&self) -> Result<Place, Refusal> {
+        let waiting = tokio::time::timeout(self.ack_timeout, self.public_calls.clone().acquire_owned());
+        let permit =
+            waiting.await.map_err(|_| Refusal::new(Code::NotReady, "too many calls at once: try again"))?;
+        Ok(Arc::new(permit.expect("the places are never closed")))
     }
 
     /// Nothing is recorded or looked up before the filter has read its log: only then is it known that the key is the

@@ -6,6 +6,7 @@ mod consenting;
 pub(crate) mod house;
 mod keyed;
 mod limits;
+mod linking;
 mod looking;
 mod opening;
 mod rated;

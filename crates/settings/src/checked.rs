@@ -11,6 +11,7 @@ use toml::Value;
 
 use crate::problems::{Finding, Problems};
 use crate::raw::Raw;
+use crate::url;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -156,10 +157,14 @@ section!(
 section!(
     /// `[http]`: where it listens.
     Http {
-        /// `http.public` (not used by this version).
+        /// `http.public`: the unsubscribe pages of recipients.
         public: SocketAddr => SocketAddr, |s| s.public;
-        /// `http.public_url` (not used by this version).
+        /// `http.public_url`: what unsubscribe links begin with, without a slash at its end.
         public_url: String => &str, |s| &s.public_url;
+        /// Whether `http.public_url` is https.
+        public_https: bool => bool, |s| s.public_https;
+        /// `http.link_days`: for how many days an unsubscribe link is good; 0 = for ever.
+        link_days: u16 => u16, |s| s.link_days;
         /// `http.api`.
         api: SocketAddr => SocketAddr, |s| s.api;
         /// `http.admin`.
@@ -378,9 +383,13 @@ impl Check {
                 Auth::On
             }
         };
+        let (public_url, public_https) = self.public_url();
         let http = Http {
             public: self.address("public", "127.0.0.1:8080"),
-            public_url: self.text("http", "public_url", "http://127.0.0.1:8080"),
+            public_url,
+            public_https,
+            // Ten years.
+            link_days: self.number("http", "link_days", 0, 0, 3_650),
             api: self.address("api", "127.0.0.1:8081"),
             admin: self.address("admin", "127.0.0.1:9600"),
             keys_file: self.path("http", "keys_file", "var/api-keys.toml"),
@@ -393,6 +402,12 @@ impl Check {
         if http.api == http.admin && http.api.port() != 0 {
             let text = format!("{} is http.api's as well: each needs its own", http.admin);
             self.raw.refuse("http", "admin", text);
+        }
+        for (name, other) in [("api", http.api), ("admin", http.admin)] {
+            if http.public == other && other.port() != 0 {
+                let text = format!("{other} is http.{name}'s as well: each needs its own");
+                self.raw.refuse("http", "public", text);
+            }
         }
         if auth == Auth::Off && !http.api.ip().is_loopback() {
             let text = format!(
@@ -426,6 +441,22 @@ impl Check {
                 None
             }
         }
+    }
+
+    /// `http.public_url`, and whether it is https.
+    fn public_url(&mut self) -> (String, bool) {
+        let written = self.text("http", "public_url", "http://127.0.0.1:8080");
+        let Some(url) = url::Base::parse(&written) else {
+            let text = "expected where recipients reach http.public, such as \"https://mail.example.org\": http or https, a host, \
+                        no query and no fragment";
+            self.raw.refuse("http", "public_url", text);
+            return (written, false);
+        };
+        if !url.is_https && !url.is_loopback {
+            let text = "unsubscribe links begin with http: whoever is on the way can read and change them, and RFC 8058 wants https";
+            self.raw.remark("http", "public_url", text);
+        }
+        (written.trim_end_matches('/').to_owned(), url.is_https)
     }
 
     fn policy(&mut self) -> Policy {

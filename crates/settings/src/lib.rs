@@ -11,6 +11,7 @@ mod problems;
 mod raw;
 mod schema;
 mod template;
+mod url;
 
 pub use checked::{
     Auth, Bus, BusKind, Http, Identity, Policy, Purge, Router, Settings, Suppression, TlsFiles, Topics,

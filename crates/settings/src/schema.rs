@@ -77,6 +77,7 @@ pub(crate) const SECTIONS: &[(&str, &[(&str, Kind)])] = &[
         &[
             ("public", Kind::Text),
             ("public_url", Kind::Text),
+            ("link_days", Kind::Number),
             ("api", Kind::Text),
             ("admin", Kind::Text),
             ("keys_file", Kind::Text),

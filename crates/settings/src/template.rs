@@ -48,8 +48,9 @@ enabled = true                         # delete jobs once they are routed, deliv
 readers = { sms = [], email = [], voice = [], fax = [], mail = [] }   # gateways' consumer groups
 
 [http]
-public = "127.0.0.1:8080"              # not used by this version
-public_url = "http://127.0.0.1:8080"   # not used by this version
+public = "127.0.0.1:8080"              # recipients: unsubscribe pages, /u/<token>; a proxy with TLS goes in front
+public_url = "http://127.0.0.1:8080"   # what links begin with: where recipients reach http.public
+link_days = 0                          # an unsubscribe link is good for so many days; 0 = for ever
 api = "127.0.0.1:8081"                 # tenants and gateways
 admin = "127.0.0.1:9600"               # /livez /readyz /metrics
 keys_file = "var/api-keys.toml"        # `tamis keys api create`

@@ -107,6 +107,38 @@ fn values_that_do_not_go_together_are_refused() {
     assert!(parse(&same.replace("9000", "0")).is_ok());
 }
 
+/// Guarantees: links begin with something that a path can be put after, and the service is told whether it is https; plain http is
+/// noted where it leaves the machine. Fails when: a query, a space or a host's absence is taken, or the note is missing.
+#[test]
+fn what_links_begin_with_is_checked() {
+    let of = |url: &str| parse(&format!("[http]\npublic_url = \"{url}\"\n"));
+    let good = of("https://mail.example.org/news/").unwrap();
+    assert_eq!(
+        (good.http().public_url(), good.http().public_https()),
+        ("https://mail.example.org/news", true)
+    );
+    let noted = |settings: &Settings| settings.notes().iter().any(|note| note.key == "http.public_url");
+    assert!(!noted(&good) && !noted(&of("http://localhost:8080").unwrap()));
+    let plain = of("http://mail.example.org").unwrap();
+    assert!(noted(&plain) && !plain.http().public_https());
+    for bad in ["mail.example.org", "https://mail.example.org/?u=", "ftp://mail.example.org", ""] {
+        let told = refused(&format!("[http]\npublic_url = \"{bad}\"\n"));
+        assert!(told.contains("tamis.toml:2: http.public_url: expected where recipients reach"), "{told}");
+    }
+}
+
+#[test]
+fn links_are_good_for_ever_or_for_ten_years_at_most() {
+    assert_eq!(parse("").unwrap().http().link_days(), 0);
+    assert_eq!(parse("[http]\nlink_days = 400\n").unwrap().http().link_days(), 400);
+    assert!(refused("[http]\nlink_days = 3651\n").contains("expected 0 to 3650, not 3651"));
+    for other in ["api", "admin"] {
+        let same = format!("[http]\npublic = \"127.0.0.1:9000\"\n{other} = \"127.0.0.1:9000\"\n");
+        let told = format!("tamis.toml:2: http.public: 127.0.0.1:9000 is http.{other}'s as well");
+        assert!(refused(&same).contains(&told));
+    }
+}
+
 #[test]
 fn the_environment_goes_over_the_file() {
     let env = [

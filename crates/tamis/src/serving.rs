@@ -55,6 +55,14 @@ impl Serving {
         Ok(bound)
     }
 
+    /// Opens the door of people with an unsubscribe link.
+    pub(crate) fn public(&self, at: SocketAddr, state: tamis_intake::ApiState) -> Outcome<SocketAddr> {
+        let (listener, bound) = self.listen("public", at)?;
+        let router = tamis_intake::public(state);
+        self.serve("public", tamis_intake::serve(listener, router, self.stopped(), self.metrics.clone()));
+        Ok(bound)
+    }
+
     fn listen(&self, door: &'static str, at: SocketAddr) -> Outcome<(TcpListener, SocketAddr)> {
         let _within = self.runtime().enter();
         let listener =

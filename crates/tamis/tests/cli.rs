@@ -59,6 +59,7 @@ fn house() -> TempDir {
     let file = dir.path().join("tamis.toml");
     let text = fs::read_to_string(&file).expect("settings");
     let text = text
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", free_port()))
         .replace("127.0.0.1:8081", &format!("127.0.0.1:{}", free_port()))
         .replace("127.0.0.1:9600", &format!("127.0.0.1:{}", free_port()));
     fs::write(&file, text).expect("settings");

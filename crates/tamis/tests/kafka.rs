@@ -51,6 +51,7 @@ fn house(servers: &str) -> TempDir {
         .replace("127.0.0.1:9092", servers)
         .replace("prefix = \"tamis\"", &format!("prefix = \"{prefix}\""))
         .replace("\"tamis-router\"", &format!("\"{prefix}\""))
+        .replace("127.0.0.1:8080", &free_address())
         .replace("127.0.0.1:8081", &free_address())
         .replace("127.0.0.1:9600", &free_address());
     fs::write(&file, text).expect("settings");

@@ -40,6 +40,7 @@ fn running(dir: &Path) -> Running {
             tamis,
         ])
         .current_dir(dir)
+        .env("TAMIS_HTTP__PUBLIC", "127.0.0.1:0")
         .env("TAMIS_HTTP__API", "127.0.0.1:0")
         .env("TAMIS_HTTP__ADMIN", "127.0.0.1:0")
         .env_remove("TAMIS_CONFIG")

@@ -1,11 +1,13 @@
 //! Every test, a little fuzzing, one line that sums up.
 
 use crate::nightly;
-use crate::tools::{cargo, from_crates, from_debian, java, root, runs};
+use crate::tools::{cargo, from_crates, from_debian, java, libraries_from_npm, root, runs};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+/// What drives a browser, and what looks for barriers in its pages.
+const BROWSER_LIBRARIES: [(&str, &str); 2] = [("playwright-core", "1.56.1"), ("axe-core", "4.14.1")];
 const CARGO_FUZZ: &str = "0.13.2";
 const FUZZ_SECONDS: u32 = 10;
 
@@ -27,9 +29,12 @@ pub(crate) fn test() -> Result<bool> {
     Ok(count.failed == 0)
 }
 
-/// What tests need besides Rust: a broker's Java, what the C of librdkafka is compiled with, and the program.
+/// What tests need besides Rust: a broker's Java, a browser with what drives it, what the C of librdkafka is compiled with, and the program.
 pub(crate) fn prepare() -> Result<()> {
     java()?;
+    from_debian("chromium", "--version", &["chromium", "fonts-dejavu-core"])?;
+    from_debian("npm", "--version", &["nodejs", "npm"])?;
+    libraries_from_npm(&BROWSER_LIBRARIES)?;
     from_debian("cc", "--version", &["build-essential"])?;
     from_debian("make", "--version", &["build-essential"])?;
     from_debian("perl", "-v", &["perl"])?;

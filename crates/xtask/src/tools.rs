@@ -122,3 +122,24 @@ pub(crate) fn from_npm(package: &str, version: &str, program: &str) -> Result<Pa
     }
     Ok(path)
 }
+
+/// Libraries of npm's, each with its version, under [`tools`].
+///
+/// # Errors
+/// When they can't be installed.
+pub(crate) fn libraries_from_npm(wanted: &[(&str, &str)]) -> Result<()> {
+    let place = tools().join("npm");
+    let is_there = |&(package, version): &(&str, &str)| {
+        let manifest = std::fs::read_to_string(place.join("node_modules").join(package).join("package.json"));
+        manifest.is_ok_and(|text| text.contains(&format!("\"version\": \"{version}\"")))
+    };
+    if !wanted.iter().all(is_there) {
+        std::fs::create_dir_all(&place).context("make a folder for npm")?;
+        let prefix = place.to_string_lossy();
+        let wanted: Vec<_> = wanted.iter().map(|(package, version)| format!("{package}@{version}")).collect();
+        let mut npm =
+            command("npm", &["install", "--silent", "--no-fund", "--no-audit", "--prefix", &prefix]);
+        ensure!(runs(npm.args(&wanted))?, "{} can't be installed", wanted.join(", "));
+    }
+    Ok(())
+}

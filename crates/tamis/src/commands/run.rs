@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tamis_bus::kafka::{Kafka, topics};
 use tamis_bus::{Bus, topic_name};
 use tamis_intake::inbound::{Inbound, Parts};
-use tamis_intake::{Access, ApiState, JobTenants, Local, Tls, TlsFiles};
+use tamis_intake::{Access, ApiState, JobTenants, Links, Local, Tls, TlsFiles};
 use tamis_pipeline::{Options, Running};
 use tamis_policy::Current;
 use tamis_settings::Auth;
@@ -238,6 +238,7 @@ impl House {
             version = env!("CARGO_PKG_VERSION"),
             bus = ?bus.kind(),
             workers = self.workers(),
+            public = %http.public(),
             api = %http.api(),
             admin = %http.admin(),
             "tamis is ready"
@@ -265,7 +266,7 @@ impl House {
         Inbound::start(bus, parts)
     }
 
-    /// Opens the API, and says where it is to commands on this machine if the log is embedded.
+    /// Opens the API and the door of unsubscribe links, and says where it is to commands on this machine if the log is embedded.
     fn intake(
         &self,
         running: &Running,
@@ -290,7 +291,11 @@ impl House {
             .with_snapshots(running.snapshots())
             .with_policy(self.policy.clone())
             .with_public_url(http.public_url())
-            .with_job_tenants(tenants.clone());
+            .with_job_tenants(tenants.clone())
+            .with_links(Links { days: http.link_days(), https: http.public_https() });
+        if self.run.has(Role::Intake) {
+            self.serving.public(http.public(), state.clone())?;
+        }
         let Some(local) = local else {
             self.serving.api(http.api(), state, tls)?;
             return Ok(None);
