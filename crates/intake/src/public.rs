@@ -12,6 +12,7 @@ mod secure;
 mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State as Shared};
@@ -32,6 +33,10 @@ use page::{Problem, Shown};
 
 /// How these opt-outs are called in the log.
 const CALLER: &str = "link";
+/// How long a page may wait for the filter to come to the record that it tells of, and how often it looks. The filter is
+/// milliseconds behind the log; where it is not, the page is shown without an undo.
+const SEEN_TIMEOUT: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// No search engine has any business here.
 const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
 
@@ -102,25 +107,43 @@ async fn act(state: &ApiState, link: &Arc<Link>, request: Request) -> Result<Sho
     let choice = link.choice(&name).ok_or(Problem::NotUnderstood(StatusCode::BAD_REQUEST))?;
     // An opt-out is recorded whether or not it can be told what was before; without that there is no undo.
     let before = standing(state, link, choice).await;
-    let at_ms = crate::now_ms();
     let next = record(state, link, choice, State::InForce, place).await?;
-    let undo = matches!(before, Ok(None)).then(|| link.seal(Undo { choice, at_ms, next }));
+    let undo = if matches!(before, Ok(None)) { offer(state, link, choice, next).await } else { None };
     Ok(Shown::Done(choice, undo))
+}
+
+/// An undo of the record of `choice` that ends at `next`, sealed; none if the filter does not come to it soon, or knows that it is
+/// not the last word any more.
+async fn offer(state: &ApiState, link: &Arc<Link>, choice: Choice, next: i64) -> Option<String> {
+    let begun = tokio::time::Instant::now();
+    while read(state, link) < next {
+        if begun.elapsed() >= SEEN_TIMEOUT {
+            return None;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let found = standing(state, link, choice).await.ok()??;
+    let undo = Undo { choice, at_ms: crate::now_ms(), next, recorded_at_ms: found.recorded_at_ms };
+    link.wrote(&found).then(|| link.seal(undo))
+}
+
+/// How far the filter has read the person's partition.
+fn read(state: &ApiState, link: &Link) -> i64 {
+    let partition = usize::try_from(link.partition(state.recorder.partitions())).unwrap_or(0);
+    state.filter.read().position().get(partition).copied().unwrap_or(0)
 }
 
 /// Lifts what a POST of this link brought into force, if it still is what is in force. A repeat lifts nothing again.
 async fn undo(state: &ApiState, link: &Arc<Link>, sealed: &str, place: Place) -> Result<Shown, Problem> {
     let undo =
         link.open_undo(sealed).filter(|undo| undo.is_in_time(crate::now_ms())).ok_or(Problem::TooLate)?;
-    let partition = usize::try_from(link.partition(state.recorder.partitions())).unwrap_or(0);
-    let read = state.filter.read().position().get(partition).copied().unwrap_or(0);
-    if read < undo.next {
+    if read(state, link) < undo.next {
         // Only by what came after the record can it be told whether it is still the last word.
         return Err(Problem::Unavailable);
     }
     match standing(state, link, undo.choice).await? {
         None => {}
-        Some(found) if link.wrote(&found) => {
+        Some(found) if link.wrote(&found) && found.recorded_at_ms == undo.recorded_at_ms => {
             record(state, link, undo.choice, State::Lifted, place).await?;
         }
         Some(_) => return Err(Problem::TooLate),

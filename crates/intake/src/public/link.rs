@@ -44,27 +44,32 @@ impl Choice {
 pub(crate) struct Undo {
     /// What was stopped.
     pub(crate) choice: Choice,
-    /// When, Unix ms.
+    /// When it was answered, Unix ms.
     pub(crate) at_ms: UnixMs,
     /// The offset after its record, in the person's partition.
     pub(crate) next: i64,
+    /// When the log says that it took the record, Unix ms: that tells it from one that this link brings later.
+    pub(crate) recorded_at_ms: UnixMs,
 }
 
 impl Undo {
-    fn to_bytes(self) -> [u8; 17] {
-        let mut bytes = [0; 17];
+    fn to_bytes(self) -> [u8; 25] {
+        let mut bytes = [0; 25];
         bytes[0] = self.choice as u8;
         bytes[1..9].copy_from_slice(&self.at_ms.to_be_bytes());
-        bytes[9..].copy_from_slice(&self.next.to_be_bytes());
+        bytes[9..17].copy_from_slice(&self.next.to_be_bytes());
+        bytes[17..].copy_from_slice(&self.recorded_at_ms.to_be_bytes());
         bytes
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&choice, rest) = bytes.split_first()?;
         let (at_ms, rest) = rest.split_first_chunk()?;
-        let next = rest.try_into().ok()?;
+        let (next, rest) = rest.split_first_chunk()?;
+        let recorded_at_ms = i64::from_be_bytes(rest.try_into().ok()?);
         let choice = Choice::EVERY.into_iter().find(|known| *known as u8 == choice)?;
-        Some(Self { choice, at_ms: i64::from_be_bytes(*at_ms), next: i64::from_be_bytes(next) })
+        let (at_ms, next) = (i64::from_be_bytes(*at_ms), i64::from_be_bytes(*next));
+        Some(Self { choice, at_ms, next, recorded_at_ms })
     }
 
     /// Whether it comes in time; one from the future does not.
@@ -192,10 +197,10 @@ mod tests {
     #[test]
     fn an_undo_is_read_as_it_was_written_and_nothing_else_is() {
         for choice in Choice::EVERY {
-            let undo = Undo { choice, at_ms: 1_795_000_000_123, next: 42 };
+            let undo = Undo { choice, at_ms: 1_795_000_000_123, next: 42, recorded_at_ms: 7 };
             let bytes = undo.to_bytes();
             assert_eq!(Undo::from_bytes(&bytes), Some(undo));
-            assert_eq!(Undo::from_bytes(&bytes[..16]), None);
+            assert_eq!(Undo::from_bytes(&bytes[..24]), None);
             assert_eq!(Undo::from_bytes(&[&bytes[..], &[0]].concat()), None);
             assert_eq!(Undo::from_bytes(&[&[3][..], &bytes[1..]].concat()), None);
         }
@@ -204,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_undo_is_good_for_ten_minutes() {
-        let undo = Undo { choice: Choice::All, at_ms: 1_000, next: 0 };
+        let undo = Undo { choice: Choice::All, at_ms: 1_000, next: 0, recorded_at_ms: 0 };
         for (now_ms, good) in
             [(999, false), (1_000, true), (999 + UNDO_MS, true), (1_000 + UNDO_MS, false), (i64::MIN, false)]
         {
