@@ -1,6 +1,7 @@
 //! The loop: poll, decode, record and wait for the ack, commit.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ const LIMITS: ReadLimits = ReadLimits {
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a commit, and opening the writer, may take: the broker's own time-out for transactions.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a writer may have rested when it is used: brokers close connections that are idle for ten minutes, what is between them and
+/// us sooner, and after a lost connection a writer wants to be replaced anyway. Replies are rare where they are few.
+const WRITER_GOOD_FOR: Duration = Duration::from_secs(60);
 /// How long reading the committed offsets may take.
 const REWIND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the suppression log may take to say where it ends, and the filter to come there.
@@ -56,6 +60,8 @@ pub(super) struct Reader<'a, J, L, E> {
     partitions: usize,
     /// Whether the writer is open, with no transaction.
     open: bool,
+    /// When it was opened, or has committed.
+    used: Instant,
     /// Whether the positions follow from what is committed.
     settled: bool,
     paused: bool,
@@ -72,6 +78,7 @@ impl<'a, J: Jobs, L: Ledger, E: EndOffsets> Reader<'a, J, L, E> {
             stop,
             partitions: 0,
             open: false,
+            used: Instant::now(),
             settled: false,
             paused: false,
             told: "",
@@ -140,13 +147,20 @@ impl<'a, J: Jobs, L: Ledger, E: EndOffsets> Reader<'a, J, L, E> {
             return Ok(());
         }
         if !self.open {
-            self.ledger.replace(COMMIT_TIMEOUT)?;
-            self.open = true;
+            self.open_writer()?;
         }
         if !self.settled {
             self.jobs.rewind(REWIND_TIMEOUT)?;
             self.settled = true;
         }
+        Ok(())
+    }
+
+    /// Opens the writer anew, which settles whatever it has left open.
+    fn open_writer(&mut self) -> Result<(), Error> {
+        self.open = false;
+        self.ledger.replace(COMMIT_TIMEOUT)?;
+        (self.open, self.used) = (true, Instant::now());
         Ok(())
     }
 
@@ -159,6 +173,9 @@ impl<'a, J: Jobs, L: Ledger, E: EndOffsets> Reader<'a, J, L, E> {
             tracing::info!(starts = writing.passed_over, "starts change nothing: nothing older is in force");
         }
         self.record(writing.records, looked)?;
+        if self.used.elapsed() > WRITER_GOOD_FOR {
+            self.open_writer()?;
+        }
         let commit = self.ledger.append(&outgoing).and_then(|()| self.ledger.commit(COMMIT_TIMEOUT));
         if let Err(fault) = commit {
             let (Fault::Abort(error) | Fault::Replace(error)) = &fault;
@@ -166,6 +183,7 @@ impl<'a, J: Jobs, L: Ledger, E: EndOffsets> Reader<'a, J, L, E> {
             self.open = good;
             return Err(error.clone());
         }
+        self.used = Instant::now();
         // Counted now, so that what is read twice counts once.
         let mut counts = BTreeMap::new();
         writing.counted.iter().for_each(|what| *counts.entry(what).or_insert(0) += 1);
@@ -180,15 +198,18 @@ impl<'a, J: Jobs, L: Ledger, E: EndOffsets> Reader<'a, J, L, E> {
     fn settle(&mut self, said: Said) -> Result<Writing, Error> {
         const VERB: &str = "look up what a start lifts";
         let partitions = self.parts.recorder.partitions();
-        if said.lifts() {
-            let end = self.ends.ask(LOOK_TIMEOUT)?;
-            let since = Instant::now();
-            while !self.parts.filter.position().reaches(&end) {
-                if since.elapsed() > LOOK_TIMEOUT {
-                    return Err(Error::new(VERB, Blame::Unreachable, "the filter is behind its log"));
-                }
-                std::thread::sleep(LOOK_PAUSE);
+        if !said.lifts() {
+            // Nobody waits for a look that is not needed.
+            let Ok(writing) = said.settle(partitions, |_| Ok::<_, Infallible>(None));
+            return Ok(writing);
+        }
+        let end = self.ends.ask(LOOK_TIMEOUT)?;
+        let since = Instant::now();
+        while !self.parts.filter.position().reaches(&end) {
+            if since.elapsed() > LOOK_TIMEOUT {
+                return Err(Error::new(VERB, Blame::Unreachable, "the filter is behind its log"));
             }
+            std::thread::sleep(LOOK_PAUSE);
         }
         let now = now_ms();
         let found =
