@@ -15,6 +15,7 @@ pub mod kafka;
 pub mod key_rotated;
 pub mod people;
 pub mod process;
+pub mod python;
 pub mod said_twice;
 pub mod suite;
 

@@ -30,6 +30,10 @@ pub(crate) fn test() -> Result<bool> {
 /// What tests need besides Rust: a broker's Java, what the C of librdkafka is compiled with, and the program.
 pub(crate) fn prepare() -> Result<()> {
     java()?;
+    // For the example clients.
+    from_debian("javac", "-version", &["default-jdk-headless"])?;
+    from_debian("curl", "--version", &["curl"])?;
+    from_debian("python3", "--version", &["python3", "python3-venv"])?;
     from_debian("cc", "--version", &["build-essential"])?;
     from_debian("make", "--version", &["build-essential"])?;
     from_debian("perl", "-v", &["perl"])?;
