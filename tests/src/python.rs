@@ -28,7 +28,7 @@ pub fn with(packages: &[&str]) -> PathBuf {
         let found = std::fs::read_dir(place.join("lib")).into_iter().flatten().flatten();
         found.into_iter().any(|python| python.path().join("site-packages").join(&folder).exists())
     };
-    if !packages.iter().all(|package| is_there(package)) {
+    if !packages.iter().all(is_there) {
         done(Command::new("python3").args(["-m", "venv"]).arg(&place));
         done(Command::new(programs.join("pip")).args(["install", "--quiet"]).args(packages));
     }
