@@ -33,7 +33,7 @@ pub(crate) fn prepare() -> Result<()> {
     // For the example clients.
     from_debian("javac", "-version", &["default-jdk-headless"])?;
     from_debian("curl", "--version", &["curl"])?;
-    from_debian("python3", "--version", &["python3", "python3-venv"])?;
+    from_debian("python3", "-cimport ensurepip, venv", &["python3", "python3-venv"])?;
     from_debian("cc", "--version", &["build-essential"])?;
     from_debian("make", "--version", &["build-essential"])?;
     from_debian("perl", "-v", &["perl"])?;
