@@ -17,6 +17,7 @@ pub mod key_rotated;
 pub mod links;
 pub mod people;
 pub mod process;
+pub mod python;
 pub mod said_twice;
 pub mod suite;
 

@@ -18,7 +18,15 @@ pub(crate) fn target_dir() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from)
 }
 
-/// The folder with the jars. The first caller fetches, the others wait for it.
+/// The folder with Kafka's jars, those of its clients among them.
+///
+/// # Errors
+/// When they are not there and Maven can't fetch them.
+pub fn jars() -> Result<PathBuf, Error> {
+    Ok(folder()?.join("jars"))
+}
+
+/// The folder of the jars' folder. The first caller fetches, the others wait for it.
 pub(crate) fn folder() -> Result<PathBuf, Error> {
     const STEP: &str = "fetch Kafka's jars";
     let fail = |e: std::io::Error| Error::new(STEP, e);

@@ -12,6 +12,7 @@ mod wait;
 pub use broker::{Broker, Options, shared};
 pub use cluster::{Cluster, ClusterOptions};
 pub use detached::{Up, down, up};
+pub use jars::jars;
 pub use ports::free_ports;
 pub use wait::wait;
 

@@ -35,6 +35,10 @@ pub(crate) fn prepare() -> Result<()> {
     from_debian("chromium", "--version", &["chromium", "fonts-dejavu-core"])?;
     from_debian("npm", "--version", &["nodejs", "npm"])?;
     libraries_from_npm(&BROWSER_LIBRARIES)?;
+    // For the example clients.
+    from_debian("javac", "-version", &["default-jdk-headless"])?;
+    from_debian("curl", "--version", &["curl"])?;
+    from_debian("python3", "-cimport ensurepip, venv", &["python3", "python3-venv"])?;
     from_debian("cc", "--version", &["build-essential"])?;
     from_debian("make", "--version", &["build-essential"])?;
     from_debian("perl", "-v", &["perl"])?;
