@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod ask;
 mod body;
+mod export;
 pub mod keys;
 mod local;
 mod patient;
@@ -20,6 +21,7 @@ mod suppressions;
 
 pub use access::Access;
 pub use admin::admin;
+pub use export::{ExportPage, ExportRow};
 pub use local::{Local, LocalAsk, LocalRecord};
 pub use serve::{listen, serve};
 pub use state::{ApiState, api};

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::access::{Access, Caller};
 use crate::answer::{self, Refusal};
 use crate::local::{self, Local};
-use crate::{body, suppressions};
+use crate::{body, export, suppressions};
 
 /// Calls at once; one may hold a body of 4 MiB and what is made of it.
 const CALLS_MAX: usize = 32;
@@ -136,6 +136,8 @@ pub fn api(state: ApiState) -> Router {
             .route("/v1/local/deliveries", get(local::deliveries))
             .route("/v1/local/deliveries/commit", post(local::commit))
             .route("/v1/local/keys/rotate", post(local::rotate))
+            .route("/v1/local/export", post(export::export))
+            .route("/v1/local/judge", post(export::judge))
             .layer(DefaultBodyLimit::max(local::BODY_BYTES_MAX));
         router = router.merge(local);
     }

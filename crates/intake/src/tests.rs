@@ -1,6 +1,7 @@
 //! What the doors promise, asked without a listener: a log in a folder, its real filter, and recorders that ack, fail or
 //! never answer.
 
+mod exporting;
 mod house;
 mod keyed;
 mod limits;
