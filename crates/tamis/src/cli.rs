@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    deliveries, demo, explain, init, jobs, keys, run, snapshot, suppress, topics, validate,
+    deliveries, demo, explain, init, jobs, keys, run, scrub, snapshot, suppress, topics, validate,
 };
 use crate::exit_code::Outcome;
 
@@ -50,6 +50,7 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     Suppress(suppress::Suppress),
     Explain(explain::Explain),
+    Scrub(scrub::Scrub),
     Keys(keys::Keys),
     Snapshot(snapshot::Snapshot),
     /// Print shell completions.
@@ -74,6 +75,7 @@ impl Cli {
             Command::Deliveries(command) => command.run(global),
             Command::Suppress(command) => command.run(global),
             Command::Explain(command) => command.run(global),
+            Command::Scrub(command) => command.run(global),
             Command::Keys(command) => command.run(global),
             Command::Snapshot(command) => command.run(global),
             Command::Completions { shell } => {

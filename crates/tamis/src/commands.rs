@@ -3,10 +3,12 @@
 pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod run;
+pub(crate) mod scrub;
 pub(crate) mod snapshot;
 pub(crate) mod suppress;
 pub(crate) mod topics;

@@ -13,10 +13,12 @@ mod local;
 mod mask;
 mod output;
 mod private;
+mod progress;
 mod rotating;
 mod sender;
 mod service;
 mod serving;
+mod sink;
 mod suppressing;
 mod usage;
 
