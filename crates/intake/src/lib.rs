@@ -11,6 +11,7 @@ mod ask;
 mod audit;
 mod body;
 mod consents;
+mod export;
 pub mod inbound;
 mod job_tenants;
 pub mod keys;
@@ -36,6 +37,7 @@ mod webhooks;
 
 pub use access::Access;
 pub use admin::admin;
+pub use export::{ExportPage, ExportRow};
 pub use job_tenants::JobTenants;
 pub use local::{Local, LocalAsk, LocalRecord};
 pub use public::public;

@@ -88,6 +88,13 @@ pub trait Local: Send + Sync {
     /// # Errors
     /// When the key file or the log can't be changed. To be called again then.
     fn rotate(&self, filter: &Filter) -> Result<Rotated, Error>;
+
+    /// Waits until `filter` has come to where the suppression log ends now: whoever asks after an opt-out was acknowledged is told of
+    /// it.
+    ///
+    /// # Errors
+    /// When it does not come there in time.
+    fn caught_up(&self, filter: &Filter) -> Result<(), Error>;
 }
 
 #[derive(Deserialize)]
@@ -199,7 +206,7 @@ pub(crate) async fn rotate(State(state): State<ApiState>, request: Request) -> R
     })))
 }
 
-fn operators(state: &ApiState, caller: &Caller) -> Result<Arc<dyn Local>, Refusal> {
+pub(crate) fn operators(state: &ApiState, caller: &Caller) -> Result<Arc<dyn Local>, Refusal> {
     match (&caller.owner, &state.local) {
         (Owner::Operator, Some(local)) => Ok(local.clone()),
         (Owner::Operator, None) | (Owner::Tenant(_) | Owner::Gateway(_), _) => {
@@ -222,7 +229,7 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-fn parse<'de, T: Deserialize<'de>>(body: &'de [u8], field: &str) -> Result<T, Refusal> {
+pub(crate) fn parse<'de, T: Deserialize<'de>>(body: &'de [u8], field: &str) -> Result<T, Refusal> {
     // serde's words would quote what came in.
     serde_json::from_slice(body).map_err(|_| Refusal::field(field, "not what this call takes"))
 }

@@ -69,6 +69,8 @@ codes! {
          one.";
     IdempotencyKeyInUse = "IDEMPOTENCY_KEY_IN_USE", CONFLICT, "A call with this Idempotency-Key is still under way",
         "Wait for its answer, or repeat the call in a moment.";
+    OtherKey = "OTHER_KEY", CONFLICT, "Subjects of another identity key",
+        "The key was rotated meanwhile: read the key file again. Only commands on this machine see this code.";
     BodyTooLarge = "BODY_TOO_LARGE", PAYLOAD_TOO_LARGE, "The body is too large",
         "`details.limit_bytes` says how large it may be. Split the call.";
     TooManyRows = "TOO_MANY_ROWS", PAYLOAD_TOO_LARGE, "Too many rows in one call",

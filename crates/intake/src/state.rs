@@ -27,7 +27,7 @@ use crate::problems::Code;
 use crate::rates::{self, Peer, Rates, Slot};
 use crate::scopes::KeyScope;
 use crate::webhooks::{self, Webhooks};
-use crate::{body, consents, links, openapi, problem_pages, suppressions};
+use crate::{body, consents, export, links, openapi, problem_pages, suppressions};
 
 /// Calls at once; one may hold a body of 4 MiB and what is made of it.
 const CALLS_MAX: usize = 32;
@@ -280,6 +280,8 @@ pub fn api(state: ApiState) -> Router {
             .route("/v1/local/deliveries", get(local::deliveries))
             .route("/v1/local/deliveries/commit", post(local::commit))
             .route("/v1/local/keys/rotate", post(local::rotate))
+            .route("/v1/local/export", post(export::export))
+            .route("/v1/local/judge", post(export::judge))
             .layer(DefaultBodyLimit::max(local::BODY_BYTES_MAX));
         router = router.merge(local);
     }

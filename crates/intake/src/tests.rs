@@ -3,6 +3,7 @@
 
 mod audited;
 mod consenting;
+mod exporting;
 pub(crate) mod house;
 mod keyed;
 mod limits;

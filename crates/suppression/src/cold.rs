@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
-use tamis_campaign::{Source, UnixMs};
+use tamis_campaign::{Identity, Source, UnixMs};
 use tamis_subject::Subject;
 
 use crate::marks::Cell;
@@ -21,6 +21,8 @@ pub(crate) const END: u32 = u32::MAX;
 /// Where a record came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin<T = Box<str>> {
+    /// Of what kind the subject is. No record of its tells another, but only records tell it.
+    pub(crate) identity: Identity,
     pub(crate) source: Source,
     pub(crate) evidence: T,
     pub(crate) recorded_at_ms: UnixMs,
@@ -33,7 +35,8 @@ pub(crate) struct Detail {
     pub(crate) cell: Cell,
     /// Where the evidence stands in `texts`; 0 is the empty one.
     pub(crate) evidence: u32,
-    /// When, in 56 bits of two's complement (enough for a million years), and the source's number in the last 8.
+    /// When, in 56 bits of two's complement (enough for a million years), then the identity's number in 4 and the source's in
+    /// the last 4.
     pub(crate) recorded: [u32; 2],
 }
 
@@ -201,14 +204,14 @@ impl Cold {
         if text(&self.texts, self.details[at as usize].evidence) != Some(origin.evidence) {
             self.details[at as usize].evidence = self.keep(origin.evidence);
         }
-        self.details[at as usize].recorded = pack(origin.recorded_at_ms, origin.source);
+        self.details[at as usize].recorded = pack(origin);
         Ok(())
     }
 
     /// The same for a record of which nothing is known yet.
     fn add(&mut self, local: u16, cell: Cell, origin: &Origin<&str>) {
         let evidence = self.keep(origin.evidence);
-        let recorded = pack(origin.recorded_at_ms, origin.source);
+        let recorded = pack(origin);
         self.link(local, Detail { next: END, cell, evidence, recorded });
     }
 
@@ -383,15 +386,16 @@ impl Cold {
 
 impl Origin {
     fn borrowed(&self) -> Origin<&str> {
-        let Self { source, evidence, recorded_at_ms } = self;
-        Origin { source: *source, evidence, recorded_at_ms: *recorded_at_ms }
+        let Self { identity, source, evidence, recorded_at_ms } = self;
+        Origin { identity: *identity, source: *source, evidence, recorded_at_ms: *recorded_at_ms }
     }
 }
 
 impl Origin<&str> {
     pub(crate) fn owned(&self) -> Origin {
-        let Self { source, evidence, recorded_at_ms } = self;
-        Origin { source: *source, evidence: (*evidence).into(), recorded_at_ms: *recorded_at_ms }
+        let Self { identity, source, evidence, recorded_at_ms } = self;
+        let evidence = (*evidence).into();
+        Origin { identity: *identity, source: *source, evidence, recorded_at_ms: *recorded_at_ms }
     }
 }
 
@@ -403,9 +407,9 @@ fn write_words(out: &mut Vec<u8>, words: [u32; 5]) {
 
 /// The origin that a detail holds, with its evidence from `texts`.
 pub(crate) fn origin<'t>(texts: &'t [u8], detail: &Detail) -> Result<Origin<&'t str>, Unreadable> {
-    let (recorded_at_ms, source) = unpack(detail.recorded).ok_or(Unreadable::Damaged)?;
+    let (recorded_at_ms, identity, source) = unpack(detail.recorded).ok_or(Unreadable::Damaged)?;
     let evidence = text(texts, detail.evidence).ok_or(Unreadable::Damaged)?;
-    Ok(Origin { source, evidence, recorded_at_ms })
+    Ok(Origin { identity, source, evidence, recorded_at_ms })
 }
 
 /// The text at a place; `None` where there is none.
@@ -418,13 +422,15 @@ fn text(texts: &[u8], at: u32) -> Option<&str> {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the two halves of 64 bits")]
-fn pack(recorded_at_ms: UnixMs, source: Source) -> [u32; 2] {
-    let clamped = recorded_at_ms.clamp(i64::MIN >> 8, i64::MAX >> 8);
-    let both = (clamped << 8 | i64::from(source.number())) as u64;
-    [both as u32, (both >> 32) as u32]
+fn pack(origin: &Origin<&str>) -> [u32; 2] {
+    let clamped = origin.recorded_at_ms.clamp(i64::MIN >> 8, i64::MAX >> 8);
+    let kinds = origin.identity.number() << 4 | origin.source.number();
+    let all = (clamped << 8 | i64::from(kinds)) as u64;
+    [all as u32, (all >> 32) as u32]
 }
 
-fn unpack(recorded: [u32; 2]) -> Option<(UnixMs, Source)> {
-    let both = (u64::from(recorded[1]) << 32 | u64::from(recorded[0])).cast_signed();
-    Some((both >> 8, Source::from_number(i32::try_from(both & 0xff).ok()?)?))
+fn unpack(recorded: [u32; 2]) -> Option<(UnixMs, Identity, Source)> {
+    let all = (u64::from(recorded[1]) << 32 | u64::from(recorded[0])).cast_signed();
+    let kind = |bits: i64| i32::try_from(bits & 0xf).ok();
+    Some((all >> 8, Identity::from_number(kind(all >> 4)?)?, Source::from_number(kind(all)?)?))
 }

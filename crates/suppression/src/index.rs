@@ -145,7 +145,8 @@ impl Index {
         }
         self.latest_ms = self.latest_ms.max(recorded_at_ms);
         let cell = self.cells.number(record);
-        let origin = Origin { source: record.source, evidence: &*record.evidence, recorded_at_ms };
+        let (identity, source) = (record.identity, record.source);
+        let origin = Origin { identity, source, evidence: &*record.evidence, recorded_at_ms };
         loop {
             let done = match record.state {
                 State::InForce => self.enforce(record, cell, &origin),
@@ -343,7 +344,7 @@ impl Index {
         self.dictionary.find(subject, |place| self.is_at(place, subject))
     }
 
-    fn find_surely(&self, subject: &Subject) -> Result<Option<Known>, Unreadable> {
+    pub(crate) fn find_surely(&self, subject: &Subject) -> Result<Option<Known>, Unreadable> {
         let mut unreadable = None;
         let known = self.dictionary.find_surely(subject, |Place { segment, local }| {
             match self.cold[segment as usize].subject(local) {

@@ -18,9 +18,11 @@ mod segment;
 mod selection;
 pub mod snapshot;
 mod stored;
+mod walk;
 
 pub use growth::{Prepared, Replaced};
 pub use index::{Bytes, Found, Index, Life};
 pub use places::Places;
 pub use selection::{Hit, Selection};
 pub use stored::Unreadable;
+pub use walk::{Known, Stretch};

@@ -16,6 +16,20 @@ impl Places {
         Self(RoaringBitmap::from_sorted_iter(places.iter().copied()).expect("places are counted up"))
     }
 
+    /// Adds a place after all others.
+    ///
+    /// # Panics
+    /// When it is not after them: a defect of the caller.
+    pub fn push(&mut self, place: u32) {
+        self.0.try_push(place).expect("places are counted up");
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// From the portable serialisation, as an outcome has it.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {

@@ -104,6 +104,13 @@ impl<'i> Selection<'i> {
         self.index.dictionary.find_each(subjects, is_same, |number, known| told(number, Hit(known)));
     }
 
+    /// Why each of `subjects` must not be written to at `now_ms`, appended to `reasons` in their order.
+    pub fn reasons(&self, subjects: &[Subject], now_ms: UnixMs, reasons: &mut Vec<Option<Reason>>) {
+        let first = reasons.len();
+        reasons.resize(first + subjects.len(), None);
+        self.hits(subjects, |number, hit| reasons[first + number] = self.reason(hit, now_ms));
+    }
+
     /// Why the subject of `hit` must not be written to at `now_ms`: the lowest reason in force (contract, section 2).
     #[inline]
     #[must_use]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    deliveries, demo, explain, init, jobs, keys, links, run, snapshot, suppress, topics, validate,
+    deliveries, demo, explain, init, jobs, keys, links, run, scrub, snapshot, suppress, topics, validate,
 };
 use crate::exit_code::Outcome;
 
@@ -50,6 +50,7 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     Suppress(suppress::Suppress),
     Explain(explain::Explain),
+    Scrub(scrub::Scrub),
     Keys(keys::Keys),
     Links(links::Links),
     Snapshot(snapshot::Snapshot),
@@ -75,6 +76,7 @@ impl Cli {
             Command::Deliveries(command) => command.run(global),
             Command::Suppress(command) => command.run(global),
             Command::Explain(command) => command.run(global),
+            Command::Scrub(command) => command.run(global),
             Command::Keys(command) => command.run(global),
             Command::Links(command) => command.run(global),
             Command::Snapshot(command) => command.run(global),

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use tamis_bus::embedded::{Embedded, EmbeddedScheduler, EmbeddedTail};
-use tamis_bus::{Blame, Bus as _, Error, Scheduler as _, Tail as _, TailRecord, TailTopic};
+use tamis_bus::{Blame, Bus as _, EndOffsets as _, Error, Scheduler as _, Tail as _, TailRecord, TailTopic};
 use tamis_campaign::Channel;
 use tamis_intake::{Local, LocalAsk, LocalRecord};
 use tamis_pipeline::Filter;
@@ -29,6 +29,8 @@ const TAILS_MAX: usize = 64;
 const TAKEN_TIMEOUT: Duration = Duration::from_secs(600);
 /// How often it is looked whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long the filter may take to come to the end of its own log.
+const CAUGHT_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an opt-out of this process may be on its way to its own log.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -163,6 +165,19 @@ impl Local for LocalLog {
             Ok(())
         };
         Ok(rotation.run(begun, wait)?)
+    }
+
+    fn caught_up(&self, filter: &Filter) -> Result<(), Error> {
+        let end = self.bus.end_offsets()?.ask(CAUGHT_UP_TIMEOUT)?;
+        let begun = Instant::now();
+        while !filter.position().reaches(&end) {
+            if begun.elapsed() > CAUGHT_UP_TIMEOUT {
+                let detail = "the filter does not come to the log's end";
+                return Err(Error::new("follow suppressions", Blame::Unreachable, detail));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 }
 

@@ -14,10 +14,12 @@ mod mask;
 mod output;
 mod policy_file;
 mod private;
+mod progress;
 mod rotating;
 mod sender;
 mod service;
 mod serving;
+mod sink;
 mod suppressing;
 mod usage;
 

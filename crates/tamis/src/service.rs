@@ -13,9 +13,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tamis_campaign::{Channel, RecordReason, Source};
+use tamis_campaign::{Channel, Reason, RecordReason, Source};
+use tamis_intake::ExportPage;
 use tamis_pipeline::rotate::Rotated;
-use tamis_subject::Subjects;
+use tamis_subject::{Subject, Subjects};
 use tamis_suppression::Index;
 use tamis_wire::proto::campaign::v1::SendJob;
 use tamis_wire::record::{Record, Scope, State};
@@ -85,14 +86,18 @@ impl Service {
     }
 
     fn json(&self, path: &str, body: &Value) -> Outcome<(u16, Value)> {
+        let (status, body) = self.post(path, body)?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Outcome<(u16, Vec<u8>)> {
         let answer = self
             .agent
             .post(format!("{}{path}", self.base))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
             .send(body.to_string().as_bytes());
-        let (status, body) = read(answer)?;
-        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+        read(answer)
     }
 
     /// Writes jobs, each an id and a value; they are durable when it answers.
@@ -149,6 +154,42 @@ impl Service {
             (200, answer) => Ok(answer),
             (status, answer) => Err(refusal(status, &answer)),
         }
+    }
+
+    /// Some of its records, by what `/v1/local/export` takes.
+    pub(crate) fn export(&self, ask: &Value) -> Outcome<ExportPage> {
+        const WHAT: &str = "read the running service's answer";
+        let (status, mut rows) = self.post("/v1/local/export", ask)?;
+        if status != 200 {
+            return Err(refusal(status, &serde_json::from_slice(&rows).unwrap_or(Value::Null)));
+        }
+        let head = rows.iter().position(|byte| *byte == b'\n').unwrap_or(rows.len());
+        let mut page: ExportPage = serde_json::from_slice(&rows[..head]).or_exit(ExitCode::Failed, WHAT)?;
+        rows.drain(..rows.len().min(head + 1));
+        page.rows = rows;
+        Ok(page)
+    }
+
+    /// Why each of some subjects must not be written to, by what `/v1/local/judge` takes; and its position and time.
+    pub(crate) fn judge(&self, ask: &Value) -> Outcome<(Vec<Option<Reason>>, Vec<i64>, i64)> {
+        let answer = self.done("/v1/local/judge", ask)?;
+        let reasons = BASE64_STANDARD.decode(answer["reasons"].as_str().unwrap_or_default());
+        let reasons = reasons.or_exit(ExitCode::Failed, "read the running service's answer")?;
+        let reason = |number: &u8| match number {
+            0 => Ok(None),
+            number => Reason::from_number(i32::from(*number)).map(Some).ok_or_else(|| {
+                Failure::say(ExitCode::Failed, "the running service tells a reason that is not known here")
+            }),
+        };
+        let reasons = reasons.iter().map(reason).collect::<Outcome<_>>()?;
+        let position = answer["position"].as_array().into_iter().flatten().filter_map(Value::as_i64);
+        Ok((reasons, position.collect(), answer["decided_at_ms"].as_i64().unwrap_or_default()))
+    }
+
+    /// Subjects as these two take them.
+    pub(crate) fn subjects(subjects: &[Subject], scheme: u32) -> Value {
+        let bytes: Vec<u8> = subjects.iter().flat_map(|subject| subject.to_bytes()).collect();
+        json!({ "scheme": scheme, "subjects": BASE64_STANDARD.encode(bytes) })
     }
 
     /// Rotates the identity key, which takes as long as it takes.

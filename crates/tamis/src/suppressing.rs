@@ -76,7 +76,7 @@ pub(crate) fn write(loaded: &Loaded, ask: &Ask, rows: &Rows) -> Outcome<Vec<(usi
     let mut rejected = Vec::new();
     let mut records = Vec::new();
     for (number, text) in rows.iter() {
-        match subject(&subjects.first(), ask, text) {
+        match subject(&subjects.first(), &ask.tenant, ask.contacts, text) {
             Err(code) => rejected.push((number, code.to_owned())),
             Ok((first, identity)) => {
                 let record = record_of(ask, &subjects, first, identity);
@@ -97,14 +97,19 @@ pub(crate) fn write(loaded: &Loaded, ask: &Ask, rows: &Rows) -> Outcome<Vec<(usi
     Ok(rejected)
 }
 
-/// The subject of a row. An error is a code.
-fn subject(subjects: &Subjects, ask: &Ask, text: &str) -> Result<(Subject, Identity), &'static str> {
+/// The subject of a row, which is a contact of `tenant` or an address. An error is a code.
+pub(crate) fn subject(
+    subjects: &Subjects,
+    tenant: &str,
+    contacts: bool,
+    text: &str,
+) -> Result<(Subject, Identity), &'static str> {
     let code = |invalid: Invalid| match invalid {
         Invalid::Missing => "MISSING_ADDRESS",
         Invalid::NotAnAddress => "INVALID_ADDRESS",
     };
-    if ask.contacts {
-        let tenant = Tenant::parse(&ask.tenant).map_err(|_| "INVALID_TENANT")?;
+    if contacts {
+        let tenant = Tenant::parse(tenant).map_err(|_| "INVALID_TENANT")?;
         return Ok((subjects.contact(tenant, text.as_bytes()), Identity::Contact));
     }
     if text.starts_with('{') {

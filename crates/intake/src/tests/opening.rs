@@ -101,7 +101,7 @@ async fn admin_is_ready_only_when_every_check_holds() {
 
 /// A log that keeps what it is asked, and answers no reader while it is stuck.
 #[derive(Default)]
-struct Kept {
+pub(super) struct Kept {
     asked: Mutex<Vec<String>>,
     stuck: AtomicBool,
 }
@@ -130,6 +130,10 @@ impl Local for Kept {
     fn rotate(&self, filter: &Filter) -> Result<Rotated, Error> {
         self.asked.lock().push(format!("rotate {}", filter.newest()));
         Ok(Rotated { scheme: 2, copied: 3, removed: 4, blocked_again: 0 })
+    }
+
+    fn caught_up(&self, _filter: &Filter) -> Result<(), Error> {
+        Ok(())
     }
 }
 

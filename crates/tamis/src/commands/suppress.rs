@@ -5,6 +5,7 @@ use tamis_campaign::{Channel, Reason, is_identifier};
 use tamis_wire::record::{EVIDENCE_MOST, is_evidence};
 
 use crate::cli::Global;
+use crate::commands::export::Export;
 use crate::context::{self, Context, Log};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
 use crate::input;
@@ -19,7 +20,7 @@ const ROWS_MAX: usize = 10_000;
 /// A line is an address: a postal one in JSON has some hundred bytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Record or lift opt-outs.
+/// Record, lift or export opt-outs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Suppress {
     #[command(subcommand)]
@@ -38,6 +39,14 @@ enum Command {
         after_help = "Example:\n  tamis suppress lift --tenant acme --channel sms --reason stop_reply < numbers.txt"
     )]
     Lift(Args),
+    /// Print what is on record: who (a keyed digest), of which tenant, list and channel, why, since when, by what evidence.
+    ///
+    /// Lifted and expired records are not told; one that comes into force later is. No address is printed: to find people again, give
+    /// their addresses or contacts with --match.
+    #[command(
+        after_help = "Example:\n  tamis suppress export --tenant acme --format csv -o acme.csv\n  tamis suppress export --tenant acme --contacts --match ids.txt"
+    )]
+    Export(Box<Export>),
 }
 
 /// What every row has in common.
@@ -110,6 +119,7 @@ impl Suppress {
         let (args, lift) = match self.command {
             Command::Add(args) => (args, false),
             Command::Lift(args) => (args, true),
+            Command::Export(export) => return export.run(global),
         };
         let ask = args.ask(lift)?;
         let context = Context::open(global)?;

@@ -1,0 +1,187 @@
+//! How fast a list is cleaned, next to what one would do otherwise. `cargo xtask bench scrub [rows] [rounds] [grep]`
+//!
+//! Each contestant reads a file and writes a file, on one thread; contestants take turns. A million people are in the filter, one in
+//! twenty rows is one of theirs. A filter of raw numbers, as the others have it, is what tamis must not keep; and they know one
+//! writing of a number only, one reason, and no list, channel or time. `grep -vFf` takes part when it is named: with a million
+//! patterns it took minutes.
+
+#![allow(clippy::print_stdout, missing_docs)]
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use tamis_campaign::{Channel, Identity, Purpose, Reason, RecordReason, Source, Tenant};
+use tamis_scrub::{Ask, Filter, scrub};
+use tamis_subject::{Key, Region, Subject, Subjects};
+use tamis_suppression::{Index, Selection};
+use tamis_wire::record::{Record, Scope, State};
+
+/// People in the filter.
+const SUPPRESSED: u64 = 1_000_000;
+/// One row of so many is of one of them.
+const EVERY: u64 = 20;
+/// Telephone numbers there are; the filter's are some of the even ones, the others are odd.
+const NUMBERS: u64 = 100_000_000;
+/// Coprime to half of them, so that nobody who is kept stands in a list twice.
+const STRIDE: u64 = 9_999_991;
+
+fn number(person: u64) -> String {
+    format!("+336{person:08}")
+}
+
+/// The person of a row.
+fn person(row: u64) -> u64 {
+    if row.is_multiple_of(EVERY) {
+        row * STRIDE % SUPPRESSED * EVERY
+    } else {
+        row * STRIDE % (NUMBERS / 2) * 2 + 1
+    }
+}
+
+struct Known<'i>(Selection<'i>);
+
+impl Filter for Known<'_> {
+    type Error = Infallible;
+
+    fn reasons(&mut self, subjects: &[Subject], reasons: &mut Vec<Option<Reason>>) -> Result<(), Infallible> {
+        self.0.reasons(subjects, 1, reasons);
+        Ok(())
+    }
+}
+
+fn filter(subjects: &Subjects) -> Index {
+    let mut index = Index::new(1);
+    for at in 0..SUPPRESSED {
+        let record = Record {
+            subject: subjects.phone(&number(at * EVERY)).expect("a number"),
+            identity: Identity::Phone,
+            scope: Scope::Tenant("acme".into()),
+            channel: None,
+            reason: RecordReason::Unsubscribed,
+            state: State::InForce,
+            effective_at_ms: 0,
+            expires_at_ms: 0,
+            source: Source::Import,
+            evidence: "".into(),
+            scheme: 1,
+        };
+        index.apply(0, at as i64, 1, &record).expect("all is in memory");
+    }
+    index.settle();
+    index
+}
+
+/// A list, and which of its columns has the number.
+struct List {
+    what: &'static str,
+    file: PathBuf,
+    column: usize,
+}
+
+fn list(
+    dir: &Path,
+    what: &'static str,
+    column: usize,
+    rows: u64,
+    row: impl Fn(u64, String) -> String,
+) -> List {
+    let file = dir.join(format!("{column}.csv"));
+    let mut to = BufWriter::new(File::create(&file).expect("a file"));
+    to.write_all(row(0, "mobile".to_owned()).as_bytes()).expect("written");
+    for at in 1..=rows {
+        to.write_all(row(at, number(person(at))).as_bytes()).expect("written");
+    }
+    to.flush().expect("written");
+    List { what, file, column }
+}
+
+fn ours(list: &List, out: &Path, subjects: &Subjects, index: &Index, keep_duplicates: bool) -> u64 {
+    let tenant = Tenant::parse("acme").expect("a tenant");
+    let channel = Channel::Sms;
+    let ask = Ask { tenant, channel, format: None, header: true, named: &[], keep_duplicates, escape: false };
+    let mut known = Known(index.select("acme", "", channel, Purpose::Marketing));
+    let to = BufWriter::with_capacity(256 << 10, File::create(out).expect("a file"));
+    let from = File::open(&list.file).expect("the list");
+    let report = scrub(&ask, subjects, &mut known, from, to).expect("cleaned");
+    u64::from(report.kept)
+}
+
+/// What one writes in ten minutes.
+fn set(list: &List, out: &Path, numbers: &HashSet<String>) -> u64 {
+    let from = BufReader::with_capacity(256 << 10, File::open(&list.file).expect("the list"));
+    let mut from = csv::Reader::from_reader(from);
+    let mut to = csv::Writer::from_path(out).expect("a file");
+    to.write_byte_record(from.byte_headers().expect("a header")).expect("written");
+    let (mut record, mut kept) = (csv::ByteRecord::new(), 0);
+    while from.read_byte_record(&mut record).expect("read") {
+        let number = std::str::from_utf8(&record[list.column]).expect("UTF-8");
+        if !numbers.contains(number) {
+            to.write_byte_record(&record).expect("written");
+            kept += 1;
+        }
+    }
+    to.flush().expect("written");
+    kept
+}
+
+fn grep(list: &List, out: &Path, numbers: &Path) -> u64 {
+    let mut grep = Command::new("grep");
+    grep.env("LC_ALL", "C").arg("-vFf").arg(numbers).arg(&list.file);
+    let status = grep.stdout(File::create(out).expect("a file")).status().expect("grep");
+    assert!(status.success());
+    let text = std::fs::read(out).expect("what it wrote");
+    text.iter().filter(|byte| **byte == b'\n').count() as u64 - 1
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
+    let with_grep = std::env::args().any(|argument| argument == "grep");
+    let (rows, rounds) = (arguments.next().unwrap_or(5_000_000), arguments.next().unwrap_or(5));
+    let dir = tempfile::tempdir().expect("a folder");
+    let subjects = Subjects::new(&Key::generate().expect("a key"), Region::parse("FR").expect("a region"));
+    let index = filter(&subjects);
+    let numbers: HashSet<String> = (0..SUPPRESSED).map(|at| number(at * EVERY)).collect();
+    let patterns = dir.path().join("numbers");
+    let text: String = (0..SUPPRESSED).map(|at| number(at * EVERY) + "\n").collect();
+    std::fs::write(&patterns, text).expect("a file");
+    let lists = [
+        list(dir.path(), "numbers alone", 0, rows, |_, number| number + "\n"),
+        list(dir.path(), "three columns", 1, rows, |at, number| {
+            format!("k{at:08},{number},\"Camille, no. {at}\"\n")
+        }),
+    ];
+    let out = dir.path().join("out");
+    println!(
+        "{rows} rows, {SUPPRESSED} people in the filter, {rounds} rounds: millions of rows a second, median (least to most)\n"
+    );
+    println!("| list | contestant | M rows/s | from, to | kept |\n|---|---|---|---|---|");
+    for list in &lists {
+        type Run<'r> = (&'static str, Box<dyn Fn() -> u64 + 'r>);
+        let mut contestants: Vec<Run<'_>> = vec![
+            ("tamis scrub", Box::new(|| ours(list, &out, &subjects, &index, false))),
+            ("tamis scrub --keep-duplicates", Box::new(|| ours(list, &out, &subjects, &index, true))),
+            ("HashSet<String> over the csv crate", Box::new(|| set(list, &out, &numbers))),
+        ];
+        if with_grep {
+            contestants.push(("grep -vFf", Box::new(|| grep(list, &out, &patterns))));
+        }
+        let mut told = vec![(Vec::new(), 0); contestants.len()];
+        for _ in 0..rounds {
+            for ((_, run), (rates, kept)) in contestants.iter().zip(&mut told) {
+                let begun = Instant::now();
+                *kept = run();
+                rates.push(rows as f64 / begun.elapsed().as_secs_f64() / 1e6);
+            }
+        }
+        for ((name, _), (mut rates, kept)) in contestants.iter().zip(told) {
+            rates.sort_by(f64::total_cmp);
+            let (least, median, most) = (rates[0], rates[rates.len() / 2], rates[rates.len() - 1]);
+            println!("| {} | {name} | {median:.2} | {least:.2} to {most:.2} | {kept} |", list.what);
+        }
+    }
+}
