@@ -34,16 +34,17 @@ mod scopes;
 mod shape;
 
 /// Of intake's `webhooks` the readers.
+#[path = "."]
 mod webhooks {
-    #[path = "../../../crates/intake/src/webhooks/event.rs"]
+    #[path = "../../crates/intake/src/webhooks/event.rs"]
     pub(crate) mod event;
-    #[path = "../../../crates/intake/src/webhooks/infobip.rs"]
+    #[path = "../../crates/intake/src/webhooks/infobip.rs"]
     pub(crate) mod infobip;
-    #[path = "../../../crates/intake/src/webhooks/report.rs"]
+    #[path = "../../crates/intake/src/webhooks/report.rs"]
     pub(crate) mod report;
-    #[path = "../../../crates/intake/src/webhooks/signature.rs"]
+    #[path = "../../crates/intake/src/webhooks/signature.rs"]
     pub(crate) mod signature;
-    #[path = "../../../crates/intake/src/webhooks/twilio.rs"]
+    #[path = "../../crates/intake/src/webhooks/twilio.rs"]
     pub(crate) mod twilio;
 }
 
