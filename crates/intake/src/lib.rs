@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod ask;
 mod body;
+pub mod imports;
 pub mod keys;
 mod local;
 mod patient;

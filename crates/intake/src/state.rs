@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{Access, Caller};
 use crate::answer::{self, Refusal};
+use crate::imports::{self, Imports};
 use crate::local::{self, Local};
 use crate::{body, suppressions};
 
@@ -33,6 +34,7 @@ pub struct ApiState {
     pub(crate) metrics: Metrics,
     pub(crate) local: Option<Arc<dyn Local>>,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
+    pub(crate) imports: Option<Imports>,
     pub(crate) ack_timeout: Duration,
     access: Access,
     process_token: Option<Arc<str>>,
@@ -53,6 +55,7 @@ impl ApiState {
             metrics,
             local: None,
             snapshots: None,
+            imports: None,
             ack_timeout: ACK_TIMEOUT,
             access,
             process_token: None,
@@ -71,6 +74,12 @@ impl ApiState {
     #[must_use]
     pub fn with_snapshots(self, snapshots: Option<Arc<Snapshots>>) -> Self {
         Self { snapshots, ..self }
+    }
+
+    /// Also takes imports.
+    #[must_use]
+    pub fn with_imports(self, imports: Imports) -> Self {
+        Self { imports: Some(imports), ..self }
     }
 
     /// Also takes `token` as an operator's key: that of commands on this machine.
@@ -95,7 +104,7 @@ impl ApiState {
         Ok((self.caller(headers)?, place(&self.local_calls)?))
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         self.access.caller(headers, self.process_token.as_deref())
     }
 
@@ -128,7 +137,11 @@ pub fn api(state: ApiState) -> Router {
         .route("/v1/suppressions", post(suppressions::add))
         .route("/v1/suppressions/lift", post(suppressions::lift))
         .route("/v1/suppressions/lookup", post(suppressions::look_up))
-        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        // Its body is read in pieces, and bounded by what waits.
+        .route("/v1/suppressions/import", post(imports::create))
+        .route("/v1/imports/{id}", get(imports::tell))
+        .route("/v1/imports/{id}/undo", post(imports::undo));
     if state.local.is_some() {
         let local = Router::new()
             .route("/v1/local/snapshot", post(local::snapshot))

@@ -2,6 +2,7 @@
 //! never answer.
 
 mod house;
+mod importing;
 mod keyed;
 mod limits;
 mod looking;

@@ -64,7 +64,8 @@ impl Recorder for Fake {
 
 /// A house with one key for each kind of caller.
 pub(super) struct House {
-    _dir: TempDir,
+    pub(super) dir: TempDir,
+    pub(super) bus: Arc<Embedded>,
     pub(super) keys: PathBuf,
     pub(super) acme: String,
     pub(super) gateway: String,
@@ -98,7 +99,7 @@ impl House {
         let subjects = Subjects::new(key, Region::parse("FR").unwrap());
         let options = Options { workers: 0, ..Options::default() };
         let running =
-            tamis_pipeline::start(bus, subjects.clone(), options, Metrics::detached(), Health::new())
+            tamis_pipeline::start(bus.clone(), subjects.clone(), options, Metrics::detached(), Health::new())
                 .unwrap();
         let filter = running.filter();
         until(|| filter.is_loaded());
@@ -110,7 +111,7 @@ impl House {
         let access = Access::keys(&keys).unwrap();
         let state = ApiState::new(filter, fake.clone(), Metrics::detached(), access)
             .with_ack_timeout(Duration::from_millis(300));
-        Self { _dir: dir, keys, acme, gateway, operator, state, running, fake }
+        Self { dir, bus, keys, acme, gateway, operator, state, running, fake }
     }
 
     /// The same, with the log's own recorder.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tamis_bus::Bus;
 use tamis_bus::kafka::{Kafka, topics};
+use tamis_intake::imports::{Follow, Imports, World};
 use tamis_intake::{Access, ApiState, Local};
 use tamis_pipeline::Running;
 use tamis_settings::Auth;
@@ -20,6 +21,7 @@ use tamis_telemetry::{Health, Metrics};
 use crate::cli::Global;
 use crate::context::{self, Context, Opened};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
+use crate::importing;
 use crate::local::{self, KeyOf, LocalLog};
 use crate::service::Advertised;
 use crate::serving::Serving;
@@ -149,7 +151,11 @@ impl House {
         Err(Failure::say(ExitCode::Refused, format!("topics are not fit:\n  {}", refused.join("\n  "))))
     }
 
-    fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn Local>>) -> Outcome {
+    fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn Local>>) -> Outcome
+    where
+        B::Follower: 'static,
+    {
+        let follow = importing::follow(bus.clone());
         let options = self.context.options(self.workers());
         let running = tamis_pipeline::start(
             bus,
@@ -158,7 +164,7 @@ impl House {
             self.metrics.clone(),
             self.health.clone(),
         )?;
-        let served = self.intake(&running, local);
+        let served = self.intake(&running, local, follow);
         let advertised = match served {
             Ok(advertised) => advertised,
             Err(failure) => {
@@ -211,8 +217,19 @@ impl House {
         );
     }
 
+    fn imports(&self, running: &Running, follow: Follow) -> Outcome<Imports> {
+        let (filter, recorder, metrics) = (running.filter(), running.recorder(), self.metrics.clone());
+        Imports::open(&self.context.imports_dir(), World { filter, recorder, follow, metrics })
+            .or_exit(ExitCode::Failed, "use the folder of imports, beside suppression.snapshot_dir")
+    }
+
     /// Opens the API, and says where it is to commands on this machine if the log is embedded.
-    fn intake(&self, running: &Running, local: Option<Arc<dyn Local>>) -> Outcome<Option<Advertised>> {
+    fn intake(
+        &self,
+        running: &Running,
+        local: Option<Arc<dyn Local>>,
+        follow: Follow,
+    ) -> Outcome<Option<Advertised>> {
         if !self.run.has(Role::Intake) && local.is_none() {
             return Ok(None);
         }
@@ -222,7 +239,8 @@ impl House {
             Auth::Off => Access::open(),
         };
         let state = ApiState::new(running.filter(), running.recorder(), self.metrics.clone(), access)
-            .with_snapshots(running.snapshots());
+            .with_snapshots(running.snapshots())
+            .with_imports(self.imports(running, follow)?);
         let Some(local) = local else {
             self.serving.api(http.api(), state)?;
             return Ok(None);

@@ -1,5 +1,7 @@
 //! `tamis suppress`: opt-outs recorded and lifted by an operator, under the same rules as through the API.
 
+mod import;
+
 use serde_json::json;
 use tamis_campaign::{Channel, Reason, is_identifier};
 use tamis_wire::record::{EVIDENCE_MOST, is_evidence};
@@ -38,6 +40,7 @@ enum Command {
         after_help = "Example:\n  tamis suppress lift --tenant acme --channel sms --reason stop_reply < numbers.txt"
     )]
     Lift(Args),
+    Import(import::Import),
 }
 
 /// What every row has in common.
@@ -110,6 +113,7 @@ impl Suppress {
         let (args, lift) = match self.command {
             Command::Add(args) => (args, false),
             Command::Lift(args) => (args, true),
+            Command::Import(import) => return import.run(global),
         };
         let ask = args.ask(lift)?;
         let context = Context::open(global)?;
