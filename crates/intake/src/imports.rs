@@ -18,6 +18,9 @@ mod told;
 mod undoing;
 mod writing;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -38,6 +41,7 @@ pub use rows::Code;
 pub use running::Import;
 pub use text::{Decoder, Encoding};
 pub use told::{ERRORS_MAX, Failure, Rejected, State, Status, Told, Undo};
+pub use writing::ACK_TIMEOUT;
 
 use crate::keys::Owner;
 use folder::Folder;
@@ -61,6 +65,8 @@ pub struct World {
     pub follow: Follow,
     /// What is counted.
     pub metrics: Metrics,
+    /// How long the log may take to answer: [`ACK_TIMEOUT`].
+    pub ack_timeout: Duration,
 }
 
 /// The imports of a process. Clones share them.

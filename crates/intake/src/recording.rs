@@ -7,7 +7,8 @@ use crate::answer::Refusal;
 use crate::state::{ApiState, Place};
 
 /// Why records are not confirmed; nothing may be assumed to be recorded then.
-const NOT_DURABLE: &str = "not durable now: take none of these as recorded, and send them again, which is safe";
+const NOT_DURABLE: &str =
+    "not durable now: take none of these as recorded, and send them again, which is safe";
 
 impl ApiState {
     /// Hands `records` to the log and waits until all of them are durable. Answers the position reached in each partition touched, -1

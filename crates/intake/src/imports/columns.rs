@@ -68,16 +68,40 @@ const NAMES: [(Column, &[&str]); 18] = [
     (
         Column::Email,
         &[
-            "email", "emailaddress", "mail", "courriel", "mel", "adresseemail", "adressemail", "adressecourriel",
-            "adresseelectronique", "adressemel",
+            "email",
+            "emailaddress",
+            "mail",
+            "courriel",
+            "mel",
+            "adresseemail",
+            "adressemail",
+            "adressecourriel",
+            "adresseelectronique",
+            "adressemel",
         ],
     ),
     (
         Column::Phone,
         &[
-            "phone", "phonenumber", "mobile", "mobilephone", "mobilenumber", "msisdn", "number", "sms", "tel",
-            "telephone", "telephonenumber", "telephonemobile", "telephoneportable", "portable", "numero",
-            "numerodetelephone", "numtel", "fax", "faxnumber",
+            "phone",
+            "phonenumber",
+            "mobile",
+            "mobilephone",
+            "mobilenumber",
+            "msisdn",
+            "number",
+            "sms",
+            "tel",
+            "telephone",
+            "telephonenumber",
+            "telephonemobile",
+            "telephoneportable",
+            "portable",
+            "numero",
+            "numerodetelephone",
+            "numtel",
+            "fax",
+            "faxnumber",
         ],
     ),
     (Column::Contact, &["contact", "contactid", "idcontact", "identifiant"]),
@@ -176,10 +200,9 @@ pub(super) enum Asked {
 pub(super) fn asked(word: &str) -> Option<Asked> {
     Some(match &*fold(word) {
         "" | "add" | "inforce" | "suppress" | "put" | "ajout" | "ajouter" => Asked::Add,
-        "lift" | "lifted" | "remove" | "removed" | "delete" | "deleted" | "unsuppress" | "allow" | "resubscribe"
-        | "resubscribed" | "subscribed" | "lever" | "leve" | "retirer" | "retire" | "supprimer" | "reabonner" => {
-            Asked::Lift
-        }
+        "lift" | "lifted" | "remove" | "removed" | "delete" | "deleted" | "unsuppress" | "allow"
+        | "resubscribe" | "resubscribed" | "subscribed" | "lever" | "leve" | "retirer" | "retire"
+        | "supprimer" | "reabonner" => Asked::Lift,
         _ => return None,
     })
 }

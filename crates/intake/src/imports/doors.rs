@@ -52,7 +52,8 @@ pub(crate) async fn create(Shared(state): Shared<ApiState>, request: Request) ->
     // `whole` is dropped unsaid when the import fails before.
     if whole.await.is_ok() {
         let at = format!("/v1/imports/{id}");
-        return Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(json!({ "import_id": id }))).into_response());
+        return Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(json!({ "import_id": id })))
+            .into_response());
     }
     let failure = working.await.map_err(|_| Refusal::defect())?.ok_or_else(Refusal::defect)?;
     read_on(&mut body).await;
@@ -67,7 +68,8 @@ pub(crate) async fn tell(
 ) -> Result<Json<Value>, Refusal> {
     let caller = state.caller(&headers)?;
     let imports = imports(&state, &caller)?;
-    let status = known(&id).and_then(|id| imports.status(&id, &caller.owner).map_err(|e| not_begun(e.into())))?;
+    let status =
+        known(&id).and_then(|id| imports.status(&id, &caller.owner).map_err(|e| not_begun(e.into())))?;
     status.map_or_else(|| Err(not_begun(NotBegun::Unknown)), |status| Ok(Json(shown(&status))))
 }
 
@@ -111,10 +113,8 @@ fn asked(request: &Request, caller: &Caller) -> Result<Plan, Refusal> {
     let random = getrandom::u64().map_err(|_| Refusal::defect())?;
     let mut plan = Plan::new(plan::new_id(crate::now_ms(), random), caller.owner.clone());
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let (essence, parameters) = content_type.unwrap_or_default().split_once(';').unwrap_or((
-        content_type.unwrap_or_default(),
-        "",
-    ));
+    let (essence, parameters) =
+        content_type.unwrap_or_default().split_once(';').unwrap_or((content_type.unwrap_or_default(), ""));
     plan.hint.csv = match essence.trim().to_ascii_lowercase().as_str() {
         "text/csv" | "text/tab-separated-values" => Some(true),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(false),
@@ -135,7 +135,8 @@ fn asked(request: &Request, caller: &Caller) -> Result<Plan, Refusal> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let decoded = decoded(name).zip(decoded(value));
-        let (name, value) = decoded.ok_or_else(|| Refusal::field("query", "must be UTF-8, percent-encoded"))?;
+        let (name, value) =
+            decoded.ok_or_else(|| Refusal::field("query", "must be UTF-8, percent-encoded"))?;
         set(&mut plan, &name, &value)?;
     }
     plan.check().map_err(|bad| Refusal::field(bad.name, bad.expected))?;
@@ -243,7 +244,10 @@ fn not_begun(why: NotBegun) -> Refusal {
         NotBegun::NotUndone(_) => (StatusCode::CONFLICT, "NOT_UNDONE"),
         NotBegun::Folder(error) => {
             tracing::error!(%error, "the folder of imports can't be used");
-            return Refusal::unavailable("NOT_DURABLE", "not durable now: the folder of imports can't be used");
+            return Refusal::unavailable(
+                "NOT_DURABLE",
+                "not durable now: the folder of imports can't be used",
+            );
         }
     };
     Refusal::new(status, code, why.to_string())

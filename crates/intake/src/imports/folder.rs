@@ -102,7 +102,9 @@ impl Folder {
     pub(super) fn reader(&self, id: &str, ending: &'static str) -> io::Result<Option<CellsRead>> {
         match File::open(self.path(id, ending)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            opened => Ok(Some(CellsRead { from: BufReader::with_capacity(256 << 10, opened?), value: Vec::new() })),
+            opened => {
+                Ok(Some(CellsRead { from: BufReader::with_capacity(256 << 10, opened?), value: Vec::new() }))
+            }
         }
     }
 
@@ -117,9 +119,10 @@ impl Folder {
     pub(super) fn sweep(&self, now_ms: UnixMs) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.0)? {
             let path = entry?.path();
-            let (Some(id), Some(ending)) =
-                (path.file_stem().and_then(|stem| stem.to_str()), path.extension().and_then(|end| end.to_str()))
-            else {
+            let (Some(id), Some(ending)) = (
+                path.file_stem().and_then(|stem| stem.to_str()),
+                path.extension().and_then(|end| end.to_str()),
+            ) else {
                 continue;
             };
             if ending != "json" {

@@ -145,7 +145,11 @@ impl Header {
                 // An empty name takes the column away.
                 None if wanted.is_empty() => header.places[*column as usize] = None,
                 None => {
-                    return Err(Unfit::new("NO_SUCH_COLUMN", row.line, "a header that has every column named with column="));
+                    return Err(Unfit::new(
+                        "NO_SUCH_COLUMN",
+                        row.line,
+                        "a header that has every column named with column=",
+                    ));
                 }
             }
         }
@@ -155,7 +159,8 @@ impl Header {
 
     fn of_a_provider(plain: &Self, names: &[String], row: &Row) -> Option<Self> {
         let at = |name: &str| names.iter().position(|known| known == name);
-        let exactly = |wanted: &[&str]| wanted.len() == names.len() && wanted.iter().all(|name| at(name).is_some());
+        let exactly =
+            |wanted: &[&str]| wanted.len() == names.len() && wanted.iter().all(|name| at(name).is_some());
         let make = |layout, column, place, reason| {
             let mut header = Self { layout, channel: Some(Channel::Email), reason, ..plain.clone() };
             header.put(column, place);
@@ -200,7 +205,8 @@ impl Header {
             header.put(Column::Mark, mark);
             return Some(header);
         }
-        if let Some(reason) = at("reason").filter(|_| exactly(&["emailaddress", "reason", "lastupdatetime"])) {
+        if let Some(reason) = at("reason").filter(|_| exactly(&["emailaddress", "reason", "lastupdatetime"]))
+        {
             let mut header = make(Layout::Ses, Column::Email, email?, None);
             header.put(Column::Reason, reason);
             return Some(header);

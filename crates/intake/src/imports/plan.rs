@@ -75,8 +75,19 @@ pub struct BadParameter {
 
 /// Parameters of an import, in the order of the reference.
 pub const PARAMETERS: [&str; 13] = [
-    "import_id", "tenant", "channel", "reason", "list", "format", "delimiter", "encoding", "from_line", "visible",
-    "reject_most", "dry_run", "column.",
+    "import_id",
+    "tenant",
+    "channel",
+    "reason",
+    "list",
+    "format",
+    "delimiter",
+    "encoding",
+    "from_line",
+    "visible",
+    "reject_most",
+    "dry_run",
+    "column.",
 ];
 
 impl Plan {
@@ -108,9 +119,10 @@ impl Plan {
     /// # Errors
     /// When there is no such parameter, or its value is not one. Neither is repeated.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), BadParameter> {
-        let Some(known) = PARAMETERS.into_iter().find(|known| {
-            if known.ends_with('.') { name.starts_with(known) } else { *known == name }
-        }) else {
+        let Some(known) = PARAMETERS
+            .into_iter()
+            .find(|known| if known.ends_with('.') { name.starts_with(known) } else { *known == name })
+        else {
             return bad("query", format!("knows {} and no other", PARAMETERS.join(", ")));
         };
         if value.len() > VALUE_MOST || value.contains('@') {
@@ -143,7 +155,8 @@ impl Plan {
                 None => return bad(known, "must be utf-8 or windows-1252"),
             },
             "from_line" => self.from_line = number(known, value)?,
-            "visible" => match [Visible::AsItGoes, Visible::AtOnce].into_iter().find(|v| v.as_str() == value) {
+            "visible" => match [Visible::AsItGoes, Visible::AtOnce].into_iter().find(|v| v.as_str() == value)
+            {
                 Some(visible) => self.visible = visible,
                 None => return bad(known, "must be as_it_goes or at_once"),
             },
@@ -156,7 +169,9 @@ impl Plan {
             // The only one left.
             _ => match columns::named(&name["column.".len()..]) {
                 Some(column) => self.columns.push((column, value.to_owned())),
-                None => return bad(known, "must be followed by a column of the contract, as in column.address"),
+                None => {
+                    return bad(known, "must be followed by a column of the contract, as in column.address");
+                }
             },
         }
         Ok(())

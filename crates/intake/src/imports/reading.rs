@@ -185,17 +185,19 @@ impl<R: Read> Reader<R> {
         while !reader.ended && first_line(reader.rest()).is_none() && reader.rest().len() < ROW_BYTES_MAX {
             reader.fill()?;
         }
-        let head = reader.rest();
+        // However many octets came together.
+        let head = &reader.rest()[..reader.rest().len().min(ROW_BYTES_MAX)];
         if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
             return Ok(Err(NotText::Utf16));
         }
-        if head.starts_with(b"PK\x03\x04") || head.starts_with(&[0x1f, 0x8b]) || head.contains(&0) {
+        if head.starts_with(b"PK\x03\x04") || head.starts_with(&[0x1f, 0x8b]) {
             return Ok(Err(NotText::Binary));
         }
-        if head.starts_with(b"\xef\xbb\xbf") {
-            reader.start += 3;
+        if first_line(head).unwrap_or(head).contains(&0) {
+            return Ok(Err(NotText::Binary));
         }
-        let head = reader.rest();
+        let mark = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let head = &head[mark..];
         let looks_json = head.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         reader.format = match hint.csv {
             Some(false) => Format::Ndjson,
@@ -205,6 +207,7 @@ impl<R: Read> Reader<R> {
                 Format::Csv { delimiter: hint.delimiter.unwrap_or_else(|| likeliest(first)) }
             }
         };
+        reader.start += mark;
         if let Format::Csv { delimiter } = reader.format {
             *reader.csv = ReaderBuilder::new().delimiter(delimiter).build();
         }
@@ -302,6 +305,9 @@ impl<R: Read> Reader<R> {
                     let at_end = self.ended && self.start == self.end;
                     if at_end && quotes % 2 == 1 && self.line > row.line {
                         return Err(Broken::UnclosedQuote { line: row.line });
+                    }
+                    if row.columns > COLUMNS_MAX {
+                        outcome = Next::TooManyColumns;
                     }
                     let end = result == ReadRecordResult::End && spent == 0;
                     return Ok(if end { Next::End } else { outcome });

@@ -244,7 +244,10 @@ impl<'de> Visitor<'de> for FieldVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field<'de>, A::Error> {
         let (mut parts, mut good) = (Vec::new(), true);
         while let Some(name) = map.next_key::<Text<'de>>()? {
-            match (columns::column(&name.0).filter(|column| column.is_postal()), map.next_value::<Flat<'de>>()?) {
+            match (
+                columns::column(&name.0).filter(|column| column.is_postal()),
+                map.next_value::<Flat<'de>>()?,
+            ) {
                 (Some(column), Flat(Some(text))) if parts.len() < 6 => parts.push((column, text)),
                 (_, _) => good = false,
             }
@@ -343,7 +346,8 @@ impl Maker<'_> {
         let channel = self.channel(values)?;
         let reason = self.reason(values)?;
         let (first, identity) = self.person(values, tenant, channel)?;
-        let list = Some(values.get(Column::List)).filter(|list| !list.is_empty()).or(self.plan.list.as_deref());
+        let list =
+            Some(values.get(Column::List)).filter(|list| !list.is_empty()).or(self.plan.list.as_deref());
         let scope = match list {
             None => Scope::Tenant(tenant.as_str().into()),
             Some(list) if is_identifier(list.as_bytes(), LIST_MOST) => {
@@ -454,15 +458,9 @@ impl Maker<'_> {
         channel: Option<Channel>,
     ) -> Result<(Subject, Identity), Code> {
         let (mut email, mut phone) = (values.get(Column::Email), values.get(Column::Phone));
-        let mut postal = [
-            Column::Name,
-            Column::Street,
-            Column::Extra,
-            Column::PostalCode,
-            Column::City,
-            Column::Country,
-        ]
-        .map(|column| values.get(column));
+        let mut postal =
+            [Column::Name, Column::Street, Column::Extra, Column::PostalCode, Column::City, Column::Country]
+                .map(|column| values.get(column));
         match channel {
             None => {}
             Some(Channel::Email) => (phone, postal) = ("", [""; 6]),

@@ -73,9 +73,8 @@ impl Import {
             status.failure = done.as_ref().err().cloned();
             status.ended_at_ms = Some(now_ms);
             if !self.plan.dry_run {
-                status.undo_until_ms = now_ms.checked_add_unsigned(
-                    u64::try_from(UNDO_WINDOW.as_millis()).unwrap_or(u64::MAX),
-                );
+                status.undo_until_ms =
+                    now_ms.checked_add_unsigned(u64::try_from(UNDO_WINDOW.as_millis()).unwrap_or(u64::MAX));
             }
             let filter = self.imports.0.world.filter.position();
             for (at, next) in status.position.iter_mut().enumerate().filter(|(_, next)| **next < 0) {
@@ -91,7 +90,8 @@ impl Import {
                 tracing::warn!(import = id, rows, rejected, code = failure.code, "import failed");
             }
         }
-        let kept = self.imports.0.folder.remove(id, "spool").and_then(|()| self.imports.0.folder.tell(&status));
+        let kept =
+            self.imports.0.folder.remove(id, "spool").and_then(|()| self.imports.0.folder.tell(&status));
         if let Err(error) = kept {
             tracing::warn!(%error, import = id, "what became of an import could not be kept");
         }
@@ -202,7 +202,8 @@ impl Import {
         let rejected = self.told.status().rejected;
         if rejected > self.plan.reject_most {
             let most = self.plan.reject_most;
-            let words = format!("{rejected} rows are rejected, and {most} may be (reject_most): nothing is written");
+            let words =
+                format!("{rejected} rows are rejected, and {most} may be (reject_most): nothing is written");
             return Err(Failure::new("TOO_MANY_REJECTED", words));
         }
         Ok(())
@@ -373,7 +374,12 @@ impl<'a, R: Read> Rows<'a, R> {
             match reader.next(&mut row).map_err(broken)? {
                 Next::Row => {}
                 Next::TooLong | Next::TooManyColumns => {
-                    return Err(Unfit::new("NO_HEADER", row.line, "a header: one line with the columns' names").into());
+                    return Err(Unfit::new(
+                        "NO_HEADER",
+                        row.line,
+                        "a header: one line with the columns' names",
+                    )
+                    .into());
                 }
                 Next::End => return Err(Unfit::new("EMPTY", 1, "a header and rows").into()),
             }
@@ -398,11 +404,8 @@ impl<'a, R: Read> Rows<'a, R> {
         };
         let mut batch = Batch { drafts: Vec::with_capacity(BATCH_ROWS), ..Batch::default() };
         while batch.settled.rows < BATCH_ROWS as u64 {
-            let next = if std::mem::take(&mut self.first) {
-                Ok(Next::Row)
-            } else {
-                self.reader.next(&mut self.row)
-            };
+            let next =
+                if std::mem::take(&mut self.first) { Ok(Next::Row) } else { self.reader.next(&mut self.row) };
             let made = match next {
                 Err(broken_off) => {
                     batch.settled.next_line = self.next_line;

@@ -78,7 +78,13 @@ impl Undoing {
             tracing::warn!(%error, import = self.id, "what became of an undo could not be kept");
         }
         self.imports.0.running.lock().remove(&self.id);
-        tracing::info!(import = self.id, lifted = undo.lifted, kept = undo.kept, done = done.is_ok(), "undo ended");
+        tracing::info!(
+            import = self.id,
+            lifted = undo.lifted,
+            kept = undo.kept,
+            done = done.is_ok(),
+            "undo ended"
+        );
         done.map(|()| undo)
     }
 
@@ -143,12 +149,7 @@ impl Undoing {
                 scheme: doors.scheme(),
                 ..record
             };
-            let last = known.as_slice().get(usize::try_from(partition).unwrap_or(0)).copied().unwrap_or(0) - 1;
-            KeyedRecord {
-                // On a log that can tell, whoever said it anew meanwhile is not lifted even for a moment.
-                unless_after: Some(last),
-                ..KeyedRecord::new(partition, record::key(&record), record::encode(&record))
-            }
+            KeyedRecord::new(partition, record::key(&record), record::encode(&record))
         };
         Ok((lifts.into_iter().map(lift).collect(), known))
     }

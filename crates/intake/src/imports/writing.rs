@@ -18,7 +18,7 @@ use super::told::{Failure, Told};
 /// memory of an import, and is what the embedded log syncs together.
 pub(super) const FLYING_MAX: usize = 8;
 /// How long the log may take to answer for a batch.
-const ACK_TIMEOUT: Duration = Duration::from_secs(60);
+pub const ACK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Records read back together.
 const READ_BACK: usize = 10_000;
 
@@ -71,6 +71,7 @@ impl Reasons {
 /// Batches in flight.
 pub(super) struct Window {
     recorder: Arc<dyn Recorder>,
+    ack_timeout: Duration,
     shared: Arc<Shared>,
 }
 
@@ -98,7 +99,7 @@ impl Window {
             flying: Mutex::default(),
             moved: Condvar::new(),
         };
-        Self { recorder: world.recorder.clone(), shared: Arc::new(shared) }
+        Self { recorder: world.recorder.clone(), ack_timeout: world.ack_timeout, shared: Arc::new(shared) }
     }
 
     /// Hands a batch over, once there is room for one more.
@@ -131,7 +132,7 @@ impl Window {
             if flying.waiting.len() <= most {
                 return Ok(flying);
             }
-            if self.shared.moved.wait_for(&mut flying, ACK_TIMEOUT).timed_out() {
+            if self.shared.moved.wait_for(&mut flying, self.ack_timeout).timed_out() {
                 return Err(Stopped::NoAnswer);
             }
         }
@@ -175,14 +176,26 @@ pub(super) fn settle(told: &Told, settled: &Settled, reached: &Positions) {
     status.reach(reached);
 }
 
-/// Writes batches one by one, and looks what others wrote meanwhile.
+/// Writes batches one by one, and looks what others said meanwhile.
 ///
 /// What is written must not undo what somebody else said of the same cell after it was looked at: a moment in the future would
-/// put off an opt-out that is acknowledged, and a lift would take it away. No log of ours takes a record under a condition
-/// on every kind of bus, so what came between is read back, and said again as it was.
+/// put off an opt-out that is acknowledged, and a lift would take it away. So each record is written under the condition that
+/// nothing came between, which the embedded log keeps; Kafka can't, and there what came between is read back and said again as
+/// it was.
 pub(super) struct Careful<'a> {
     world: &'a World,
     follower: Box<dyn Follower>,
+}
+
+/// What was heard of a cell after it was looked at.
+#[derive(Default)]
+struct Heard {
+    /// Our own record.
+    ours: bool,
+    /// Somebody else's opt-out before ours, with its partition: the last word until ours.
+    before: Option<(i32, Vec<u8>)>,
+    /// Somebody else's lift, where ours has not come.
+    lifted: Option<i32>,
 }
 
 impl<'a> Careful<'a> {
@@ -191,41 +204,63 @@ impl<'a> Careful<'a> {
         Ok(Self { world, follower })
     }
 
-    /// Writes `records`, decided when the filter stood at `known`. Answers where the log is, and how many were said again.
+    /// Writes `records`, decided when the filter stood at `known`. Answers where the log is, and how many opt-outs of others
+    /// stand in their place.
     pub(super) fn write(
         &mut self,
-        records: Vec<KeyedRecord>,
+        mut records: Vec<KeyedRecord>,
         known: &Positions,
     ) -> Result<(Positions, u64), Stopped> {
+        for record in &mut records {
+            let at = usize::try_from(record.partition).unwrap_or(usize::MAX);
+            record.unless_after = known.as_slice().get(at).map(|next| next - 1);
+        }
         let ours: HashMap<Vec<u8>, Vec<u8>> = records
             .iter()
             .map(|record| (record.key.clone(), record.value.clone().unwrap_or_default()))
             .collect();
         let reached = self.acked(records)?;
-        let again = self.said_between(&ours, known, &reached)?;
-        let count = again.len() as u64;
+        let (mut again, mut others) = (Vec::new(), 0);
+        for (key, heard) in self.heard(&ours, known, &reached)? {
+            match heard {
+                Heard { before: Some((partition, value)), ours, .. } => {
+                    others += 1;
+                    if ours {
+                        again.push(KeyedRecord::new(partition, key, value));
+                    }
+                }
+                // A row that came after a lift counts.
+                Heard { ours: false, lifted: Some(partition), .. } => {
+                    let value = ours.get(&key).cloned().unwrap_or_default();
+                    if is_in_force(&key, &value) {
+                        again.push(KeyedRecord::new(partition, key, value));
+                    }
+                }
+                Heard { .. } => {}
+            }
+        }
         if !again.is_empty() {
             self.acked(again)?;
         }
-        Ok((reached, count))
+        Ok((reached, others))
     }
 
     fn acked(&self, records: Vec<KeyedRecord>) -> Result<Positions, Stopped> {
         let (tell, told) = std::sync::mpsc::channel();
         // Nobody listens any more only after the time-out below.
         self.world.recorder.submit(records, Box::new(move |acked| drop(tell.send(acked))));
-        Ok(told.recv_timeout(ACK_TIMEOUT).map_err(|_| Stopped::NoAnswer)??)
+        Ok(told.recv_timeout(self.world.ack_timeout).map_err(|_| Stopped::NoAnswer)??)
     }
 
-    /// Opt-outs of the same cells by others that came after `known`, and after which ours came.
-    fn said_between(
+    /// What was said of our cells between `known` and `reached`.
+    fn heard(
         &mut self,
         ours: &HashMap<Vec<u8>, Vec<u8>>,
         known: &Positions,
         reached: &Positions,
-    ) -> Result<Vec<KeyedRecord>, Stopped> {
-        let mut position = vec![0; reached.as_slice().len()];
-        let (mut over, mut seen) = (HashMap::new(), HashMap::new());
+    ) -> Result<HashMap<Vec<u8>, Heard>, Stopped> {
+        let mut position = known.as_slice().to_vec();
+        let mut heard: HashMap<Vec<u8>, Heard> = HashMap::new();
         let behind = |position: &[i64]| position.iter().zip(reached.as_slice()).any(|(at, end)| at < end);
         let begun = crate::now_ms();
         while behind(&position) {
@@ -233,26 +268,27 @@ impl<'a> Careful<'a> {
                 let Some(at) = usize::try_from(log.partition).ok().filter(|at| *at < position.len()) else {
                     return;
                 };
-                position[at] = log.offset + 1;
-                let (Some(mine), Some(value)) = (ours.get(log.key), log.value) else { return };
-                if log.offset < known.as_slice()[at] {
+                if log.offset < position[at] {
                     return;
                 }
-                let key = log.key.to_vec();
+                position[at] = log.offset + 1;
+                let (Some(mine), Some(value)) = (ours.get(log.key), log.value) else { return };
+                let heard = heard.entry(log.key.to_vec()).or_default();
                 if mine == value {
-                    seen.insert(key, ());
-                } else if seen.contains_key(log.key) || !is_in_force(log.key, value) {
-                    over.remove(log.key);
+                    (heard.ours, heard.lifted) = (true, None);
+                } else if !is_in_force(log.key, value) {
+                    (heard.before, heard.lifted) = (None, (!heard.ours).then_some(log.partition));
                 } else {
-                    over.insert(key, (log.partition, value.to_vec()));
+                    (heard.before, heard.lifted) =
+                        ((!heard.ours).then(|| (log.partition, value.to_vec())), None);
                 }
             })?;
-            if crate::now_ms() - begun > i64::try_from(ACK_TIMEOUT.as_millis()).unwrap_or(i64::MAX) {
+            let patience = i64::try_from(self.world.ack_timeout.as_millis()).unwrap_or(i64::MAX);
+            if crate::now_ms() - begun > patience {
                 return Err(Stopped::NoAnswer);
             }
         }
-        let again = over.into_iter().map(|(key, (partition, value))| KeyedRecord::new(partition, key, value));
-        Ok(again.collect())
+        Ok(heard)
     }
 }
 

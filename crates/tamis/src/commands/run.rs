@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tamis_bus::Bus;
 use tamis_bus::kafka::{Kafka, topics};
-use tamis_intake::imports::{Follow, Imports, World};
+use tamis_intake::imports::{self, Follow, Imports, World};
 use tamis_intake::{Access, ApiState, Local};
 use tamis_pipeline::Running;
 use tamis_settings::Auth;
@@ -219,7 +219,8 @@ impl House {
 
     fn imports(&self, running: &Running, follow: Follow) -> Outcome<Imports> {
         let (filter, recorder, metrics) = (running.filter(), running.recorder(), self.metrics.clone());
-        Imports::open(&self.context.imports_dir(), World { filter, recorder, follow, metrics })
+        let ack_timeout = imports::ACK_TIMEOUT;
+        Imports::open(&self.context.imports_dir(), World { filter, recorder, follow, metrics, ack_timeout })
             .or_exit(ExitCode::Failed, "use the folder of imports, beside suppression.snapshot_dir")
     }
 

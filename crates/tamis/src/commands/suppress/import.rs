@@ -256,6 +256,7 @@ where
         recorder: loaded.recorder(),
         follow: crate::importing::follow(bus),
         metrics: Metrics::detached(),
+        ack_timeout: imports::ACK_TIMEOUT,
     };
     Imports::open(&context.imports_dir(), world).or_exit(ExitCode::Failed, "use the folder of imports")
 }
