@@ -16,6 +16,7 @@ mod running;
 mod text;
 mod told;
 mod undoing;
+mod values;
 mod writing;
 
 #[cfg(test)]

@@ -19,9 +19,10 @@ use crate::importing::{Asking, Progress};
 use crate::input;
 use crate::loaded::Loaded;
 use crate::output;
+use crate::service::Service;
 
 /// How often an import of a file goes on by itself after the log or the service was out of reach.
-const TRIES: u32 = 5;
+const TRIES: u32 = 10;
 /// Between two tries.
 const BACK_OFF: Duration = Duration::from_secs(2);
 /// Rejected rows that are shown one by one.
@@ -95,7 +96,7 @@ impl Import {
         }
         self.look_first(&plan)?;
         let status = match context.log()? {
-            Log::Service(service) => self.ask(&Asking::of(&service), parameters, &plan)?,
+            Log::Service(service) => self.ask(&context, service, parameters, &plan)?,
             Log::Kafka(bus) => self.write(&context, bus, plan)?,
             Log::Embedded(bus) => self.write(&context, bus, plan)?,
         };
@@ -190,12 +191,19 @@ impl Import {
         Ok(())
     }
 
-    /// Has the running service import the rows; goes on by itself where it can.
-    fn ask(&self, asking: &Asking<'_>, mut parameters: Vec<(String, String)>, plan: &Plan) -> Outcome<Value> {
+    /// Has the running service import the rows; goes on by itself where it can. A service that was started again is another one.
+    fn ask(
+        &self,
+        context: &Context,
+        mut service: Service,
+        mut parameters: Vec<(String, String)>,
+        plan: &Plan,
+    ) -> Outcome<Value> {
         parameters.retain(|(name, _)| name != "import_id");
         parameters.push(("import_id".to_owned(), plan.id.clone()));
         let mut tries = TRIES;
         loop {
+            let asking = Asking::of(&service);
             let (rows, bytes) = self.open()?;
             let asked = asking.import(&parameters, Progress::new(rows, bytes, "sent"));
             let failure = match asked.and_then(|()| asking.ended(&plan.id)) {
@@ -203,17 +211,23 @@ impl Import {
                 Err(failure) => failure,
             };
             tries -= 1;
-            let next_line = asking.status(&plan.id).ok().and_then(|status| status["next_line"].as_u64());
-            if let Some(line) = next_line {
-                go_on_with(&plan.id, line);
+            let may_go_on = tries > 0 && self.is_file() && failure.code() == ExitCode::Unreachable as u8;
+            if may_go_on {
+                std::thread::sleep(BACK_OFF);
+                if let Some(again) = Service::find(context.data_dir()) {
+                    service = again;
+                }
             }
-            if tries == 0 || !self.is_file() || failure.code() != ExitCode::Unreachable as u8 {
+            let status = Asking::of(&service).status(&plan.id).ok();
+            if let Some(line) = status.and_then(|status| status["next_line"].as_u64()) {
+                go_on_with(&plan.id, line);
+                parameters.retain(|(name, _)| name != "from_line");
+                parameters.push(("from_line".to_owned(), line.to_string()));
+            }
+            if !may_go_on {
                 return Err(failure);
             }
             output::note("trying again");
-            std::thread::sleep(BACK_OFF);
-            parameters.retain(|(name, _)| name != "from_line");
-            parameters.extend(next_line.map(|line| ("from_line".to_owned(), line.to_string())));
         }
     }
 
