@@ -133,6 +133,10 @@ fn without_a_service_the_command_imports_by_itself() {
     let file = house.file("stop.csv", &rows(3));
     let (code, told, words) = house.import(&file, &["--tenant", "acme", "--import-id", "stops"]);
     assert_eq!((code, told["accepted"].as_u64()), (Some(0), Some(3)), "{words}");
+    let undo = || house.tamis(&["suppress", "import", "--undo", "stops"], "");
+    assert_eq!(String::from_utf8_lossy(&undo().stdout).trim(), "lifted 3, kept 0");
+    assert_eq!(undo().status.code(), Some(3), "once is enough");
+    assert_eq!(house.import(&file, &["--tenant", "acme"]).1["new"], 3);
     let mixed = house.file("mixed.csv", &format!("{}nobody;sms;stop\r\n", rows(3)));
     let (code, told, _) = house.import(&mixed, &["--tenant", "acme"]);
     assert_eq!((code, told["already"].as_u64(), told["rejected"].as_u64()), (Some(3), Some(3), Some(1)));
@@ -146,10 +150,6 @@ fn without_a_service_the_command_imports_by_itself() {
     );
     let (code, _, words) = house.import(&file, &["--tenant", "acme", "--visible", "soon"]);
     assert!(code == Some(2) && words.contains("as_it_goes"), "{words}");
-    let output = house.tamis(&["suppress", "import", "--undo", "stops"], "");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "lifted 3, kept 0");
-    let output = house.tamis(&["suppress", "import", "--undo", "stops"], "");
-    assert_eq!(output.status.code(), Some(3));
 }
 
 /// Guarantees: an import over which the service is killed goes on by itself when the service is there again, and nobody is left out.

@@ -46,6 +46,8 @@ struct Batch {
     drafts: Vec<Draft>,
     settled: Settled,
     ended: bool,
+    /// Why there are no more, where that is not the end.
+    failed: Option<Failure>,
 }
 
 impl Import {
@@ -134,11 +136,8 @@ impl Import {
     ) -> Result<(), Failure> {
         let mut brought = self.cells("brought", false)?;
         loop {
-            let (failed, mut batch) = match rows.batch() {
-                Ok(batch) => (None, batch),
-                Err((failure, batch)) => (Some(failure), batch),
-            };
-            let ended = batch.ended;
+            let mut batch = rows.batch();
+            let (ended, failed) = (batch.ended, batch.failed.take());
             let (fresh, _) = look(world, &mut batch.drafts, None)?;
             let mut records = Vec::with_capacity(batch.drafts.len());
             for (draft, fresh) in batch.drafts.iter().zip(&fresh) {
@@ -164,10 +163,8 @@ impl Import {
     /// Counts what would change.
     fn try_out<R: Read>(&mut self, rows: &mut Rows<'_, R>, world: &World) -> Result<(), Failure> {
         loop {
-            let (failed, mut batch) = match rows.batch() {
-                Ok(batch) => (None, batch),
-                Err((failure, batch)) => (Some(failure), batch),
-            };
+            let mut batch = rows.batch();
+            let failed = batch.failed.take();
             let (fresh, _) = look(world, &mut batch.drafts, None)?;
             count(&mut batch, &fresh);
             settle(&self.told, &batch.settled, &Positions::default());
@@ -184,7 +181,10 @@ impl Import {
     fn spool<R: Read>(&mut self, rows: &mut Rows<'_, R>, world: &World) -> Result<(), Failure> {
         let mut spool = self.cells("spool", true)?;
         loop {
-            let mut batch = rows.batch().map_err(|(failure, _)| failure)?;
+            let mut batch = rows.batch();
+            if let Some(failure) = batch.failed {
+                return Err(failure);
+            }
             // None of it counts before all of it does.
             batch.settled.next_line = 0;
             for draft in &batch.drafts {
@@ -392,8 +392,8 @@ impl<'a, R: Read> Rows<'a, R> {
         Ok(Self { reader, decoder, header, first, row, plan, world, next_line: plan.from_line.max(1) })
     }
 
-    /// The next rows. One that breaks off answers what it had till then, too.
-    fn batch(&mut self) -> Result<Batch, (Failure, Batch)> {
+    /// The next rows. Where they break off it has what came till then.
+    fn batch(&mut self) -> Batch {
         let subjects = self.world.filter.doors();
         let maker = Maker {
             plan: self.plan,
@@ -408,8 +408,8 @@ impl<'a, R: Read> Rows<'a, R> {
                 if std::mem::take(&mut self.first) { Ok(Next::Row) } else { self.reader.next(&mut self.row) };
             let made = match next {
                 Err(broken_off) => {
-                    batch.settled.next_line = self.next_line;
-                    return Err((broken(broken_off), batch));
+                    batch.failed = Some(broken(broken_off));
+                    break;
                 }
                 Ok(Next::End) => {
                     batch.ended = true;
@@ -428,7 +428,8 @@ impl<'a, R: Read> Rows<'a, R> {
             // The first line of JSON says whether it is JSON at all.
             if made.as_ref().err() == Some(&Code::NotJson) && self.next_line <= 1 && maker.header.is_none() {
                 let unfit = Unfit::new("NOT_NDJSON", line, "a JSON object a line, or format=csv");
-                return Err((unfit.into(), batch));
+                batch.failed = Some(unfit.into());
+                break;
             }
             self.next_line = line + 1;
             batch.settled.rows += 1;
@@ -438,7 +439,7 @@ impl<'a, R: Read> Rows<'a, R> {
             }
         }
         batch.settled.next_line = self.next_line;
-        Ok(batch)
+        batch
     }
 }
 

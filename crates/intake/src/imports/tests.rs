@@ -26,8 +26,15 @@ impl Read for Pieces<'_> {
     }
 }
 
+/// A row's line, and its fields or what is wrong with it.
+type Line = (u64, Result<Vec<String>, Code>);
+/// What becomes of a file's rows.
+type Drafts = (Option<Header>, Vec<Result<Draft, Code>>);
+/// What is recorded of a row.
+type Fate = Result<(Option<Channel>, RecordReason), Code>;
+
 /// Every row of a file: its line, and its fields or what is wrong with it.
-fn rows(bytes: &[u8], piece: usize, hint: Hint) -> Result<Vec<(u64, Result<Vec<String>, Code>)>, Broken> {
+fn rows(bytes: &[u8], piece: usize, hint: Hint) -> Result<Vec<Line>, Broken> {
     let mut reader = Reader::open(Pieces(bytes, piece), hint)?.expect("text");
     let (mut decoder, mut row, mut all) = (Decoder::new(hint.encoding), Row::default(), Vec::new());
     loop {
@@ -237,7 +244,7 @@ fn with(parameters: &[(&str, &str)]) -> Plan {
 }
 
 /// What becomes of each row of a file.
-fn drafts(text: &str, plan: &Plan) -> Result<(Option<Header>, Vec<Result<Draft, Code>>), Unfit> {
+fn drafts(text: &str, plan: &Plan) -> Result<Drafts, Unfit> {
     let mut reader = Reader::open(text.as_bytes(), plan.hint).unwrap().expect("text");
     let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
     let mut row = Row::default();
@@ -264,7 +271,7 @@ fn drafts(text: &str, plan: &Plan) -> Result<(Option<Header>, Vec<Result<Draft, 
 }
 
 /// What is recorded of each row of a provider's export.
-fn recorded(text: &str) -> (&'static str, Vec<Result<(Option<Channel>, RecordReason), Code>>) {
+fn recorded(text: &str) -> (&'static str, Vec<Fate>) {
     let (header, drafts) = drafts(text, &tenants()).unwrap();
     let told = |draft: Result<Draft, Code>| draft.map(|draft| (draft.record.channel, draft.record.reason));
     (header.map_or("none", |header| header.layout.as_str()), drafts.into_iter().map(told).collect())

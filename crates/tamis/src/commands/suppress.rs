@@ -40,7 +40,7 @@ enum Command {
         after_help = "Example:\n  tamis suppress lift --tenant acme --channel sms --reason stop_reply < numbers.txt"
     )]
     Lift(Args),
-    Import(import::Import),
+    Import(Box<import::Import>),
 }
 
 /// What every row has in common.
