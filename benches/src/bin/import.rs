@@ -29,8 +29,8 @@ use tamis_wire::record;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Records that the rival hands over together, and how often before it waits: as an import does.
-const TOGETHER: usize = 4_096;
-const FLYING: usize = 8;
+const TOGETHER: usize = 8_192;
+const FLYING: usize = 16;
 
 /// Rows as a spreadsheet has them, from person `first` on.
 fn file(first: u64, rows: u64) -> String {

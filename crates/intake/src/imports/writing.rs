@@ -16,7 +16,7 @@ use super::told::{Failure, Told};
 
 /// Batches that are handed over and not acknowledged yet. With those of [`super::running::BATCH_ROWS`] rows it bounds the
 /// memory of an import, and is what the embedded log syncs together.
-pub(super) const FLYING_MAX: usize = 8;
+pub(super) const FLYING_MAX: usize = 16;
 /// How long the log may take to answer for a batch.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Records read back together.

@@ -16,17 +16,21 @@ use crate::imports::{Imports, World};
 
 /// A house with a real log that takes imports.
 fn house() -> House {
-    with(House::real())
+    with(House::real(), PATIENCE)
 }
 
-fn with(mut house: House) -> House {
+/// How long a log may take that answers, and one that does not.
+const PATIENCE: Duration = Duration::from_secs(30);
+const NONE: Duration = Duration::from_secs(2);
+
+fn with(mut house: House, ack_timeout: Duration) -> House {
     let bus = house.bus.clone();
     let world = World {
         filter: house.state.filter.clone(),
         recorder: house.state.recorder.clone(),
         follow: Arc::new(move |from| Ok(Box::new(bus.follower(from)?) as Box<dyn Follower>)),
         metrics: Metrics::detached(),
-        ack_timeout: Duration::from_secs(2),
+        ack_timeout,
     };
     let imports = Imports::open(&house.dir.path().join("imports"), world).unwrap();
     house.state = house.state.clone().with_imports(imports);
@@ -258,7 +262,7 @@ async fn the_window_of_an_undo_ends_after_a_day() {
     assert_eq!(undo(&house, &house.acme, "old").await.told(), (409, "NOT_UNDONE"));
     let brought = house.dir.path().join("imports/old.brought");
     assert!(brought.exists());
-    with(house);
+    with(house, PATIENCE);
     assert!(!brought.exists(), "opening them sweeps");
 }
 
@@ -346,7 +350,7 @@ async fn g1_an_opt_out_that_comes_between_is_not_put_off() {
     assert_eq!(house.add(&house.acme, &body).await.status, 200);
     let said = recorded.0.lock().clone();
     house.state.recorder = Arc::new(Between { log: real, said: Mutex::new(said) });
-    let house = with(house);
+    let house = with(house, PATIENCE);
     let told = imported(&house, &house.acme, "?visible=at_once&import_id=race", &numbers(3)).await;
     assert_eq!(told["state"], "done", "{told}");
     let found = in_force(&house, "+33610000001").await;
@@ -426,7 +430,7 @@ impl hyper::body::Body for Cut {
 /// Guarantees: a log that refuses is a 503, and the status has counted nothing that is not durable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_refuses_is_told_and_counts_nothing() {
-    let house = with(House::with(Answers::Fails));
+    let house = with(House::with(Answers::Fails), PATIENCE);
     let answer = import(&house, &house.acme, "?import_id=no", numbers(50_000)).await;
     assert_eq!(answer.told(), (503, "NOT_DURABLE"));
     let told = ended(&house, &house.acme, "no").await;
@@ -437,22 +441,22 @@ async fn a_log_that_refuses_is_told_and_counts_nothing() {
 /// Fails when: `hand` does not wait for room.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_does_not_answer_stops_the_reading() {
-    let house = Arc::new(with(House::with(Answers::Never)));
+    let house = Arc::new(with(House::with(Answers::Never), NONE));
     let calling = house.clone();
     let call =
         tokio::spawn(
-            async move { import(&calling, &calling.acme, "?import_id=slow", numbers(200_000)).await },
+            async move { import(&calling, &calling.acme, "?import_id=slow", numbers(400_000)).await },
         );
-    until(|| house.got().len() >= 8 * 4_096);
+    until(|| house.got().len() >= 16 * 8_192);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(house.got().len(), 8 * 4_096);
+    assert_eq!(house.got().len(), 16 * 8_192);
     call.abort();
 }
 
 /// Guarantees: two imports at once, the third is told to come again, and the same one never twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn imports_at_once_are_bounded() {
-    let house = Arc::new(with(House::with(Answers::Never)));
+    let house = Arc::new(with(House::with(Answers::Never), NONE));
     let mut calls = Vec::new();
     for id in ["a", "b"] {
         let calling = house.clone();
