@@ -36,7 +36,7 @@ pub struct Import {
     imports: Imports,
     plan: Plan,
     told: Told,
-    _lock: File,
+    lock: File,
     told_at_ms: UnixMs,
 }
 
@@ -52,7 +52,7 @@ struct Batch {
 
 impl Import {
     pub(super) fn new(imports: Imports, plan: Plan, told: Told, lock: File) -> Self {
-        Self { imports, plan, told, _lock: lock, told_at_ms: 0 }
+        Self { imports, plan, told, lock, told_at_ms: 0 }
     }
 
     /// What is told of it.
@@ -69,21 +69,18 @@ impl Import {
     pub fn run(mut self, from: impl Read, whole: impl FnOnce()) -> Result<(), Failure> {
         let done = self.all(from, whole);
         let now_ms = crate::now_ms();
-        {
-            let mut status = self.told.0.lock();
-            status.state = if done.is_ok() { State::Done } else { State::Failed };
-            status.failure = done.as_ref().err().cloned();
-            status.ended_at_ms = Some(now_ms);
-            if !self.plan.dry_run {
-                status.undo_until_ms =
-                    now_ms.checked_add_unsigned(u64::try_from(UNDO_WINDOW.as_millis()).unwrap_or(u64::MAX));
-            }
-            let filter = self.imports.0.world.filter.position();
-            for (at, next) in status.position.iter_mut().enumerate().filter(|(_, next)| **next < 0) {
-                *next = filter.as_slice().get(at).copied().unwrap_or(0);
-            }
+        let mut status = self.told.status();
+        status.state = if done.is_ok() { State::Done } else { State::Failed };
+        status.failure = done.as_ref().err().cloned();
+        status.ended_at_ms = Some(now_ms);
+        if !self.plan.dry_run {
+            let window_ms = u64::try_from(UNDO_WINDOW.as_millis()).unwrap_or(u64::MAX);
+            status.undo_until_ms = now_ms.checked_add_unsigned(window_ms);
         }
-        let status = self.told.status();
+        let filter = self.imports.0.world.filter.position();
+        for (at, next) in status.position.iter_mut().enumerate().filter(|(_, next)| **next < 0) {
+            *next = filter.as_slice().get(at).copied().unwrap_or(0);
+        }
         let (id, rows, rejected) = (&status.import_id, status.rows, status.rejected);
         match &done {
             Ok(()) => tracing::info!(import = id, rows, accepted = status.accepted, rejected, "import done"),
@@ -97,7 +94,10 @@ impl Import {
         if let Err(error) = kept {
             tracing::warn!(%error, import = id, "what became of an import could not be kept");
         }
+        // Told to have ended only when an undo of it may begin.
+        drop(self.lock);
         self.imports.0.running.lock().remove(id);
+        *self.told.0.lock() = status;
         done
     }
 

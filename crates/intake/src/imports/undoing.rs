@@ -24,7 +24,7 @@ pub struct Undoing {
     id: String,
     told: Told,
     source: Source,
-    _lock: File,
+    lock: File,
 }
 
 impl Imports {
@@ -55,7 +55,7 @@ impl Imports {
         tracing::info!(import = id, "undo begun");
         let told = Told::new(status);
         running.insert(id.to_owned(), told.clone());
-        Ok(Undoing { imports: self.clone(), id: id.to_owned(), told, source, _lock: lock })
+        Ok(Undoing { imports: self.clone(), id: id.to_owned(), told, source, lock })
     }
 }
 
@@ -66,18 +66,19 @@ impl Undoing {
     /// What the status tells, too. It may be begun again then.
     pub fn run(self) -> Result<Undo, Failure> {
         let done = self.all();
-        let undo = {
-            let mut status = self.told.0.lock();
-            let undo = status.undo.get_or_insert(Undo { state: State::Running, lifted: 0, kept: 0 });
-            undo.state = if done.is_ok() { State::Done } else { State::Failed };
-            undo.clone()
-        };
+        let mut status = self.told.status();
+        let undo = status.undo.get_or_insert(Undo { state: State::Running, lifted: 0, kept: 0 });
+        undo.state = if done.is_ok() { State::Done } else { State::Failed };
+        let undo = undo.clone();
         let folder = &self.imports.0.folder;
         let kept = if done.is_ok() { folder.remove(&self.id, "brought") } else { Ok(()) };
-        if let Err(error) = kept.and_then(|()| folder.tell(&self.told.status())) {
+        if let Err(error) = kept.and_then(|()| folder.tell(&status)) {
             tracing::warn!(%error, import = self.id, "what became of an undo could not be kept");
         }
+        // Told to have ended only when another may begin.
+        drop(self.lock);
         self.imports.0.running.lock().remove(&self.id);
+        *self.told.0.lock() = status;
         tracing::info!(
             import = self.id,
             lifted = undo.lifted,
