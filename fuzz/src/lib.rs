@@ -28,20 +28,21 @@ mod rows;
 mod shape;
 
 /// The reader of imports, without what runs them.
+#[path = "../../crates/intake/src/imports"]
 mod imports {
-    #[path = "../../../crates/intake/src/imports/columns.rs"]
+    #[path = "columns.rs"]
     mod columns;
-    #[path = "../../../crates/intake/src/imports/layouts.rs"]
+    #[path = "layouts.rs"]
     pub mod layouts;
-    #[path = "../../../crates/intake/src/imports/plan.rs"]
+    #[path = "plan.rs"]
     pub mod plan;
-    #[path = "../../../crates/intake/src/imports/reading.rs"]
+    #[path = "reading.rs"]
     pub mod reading;
-    #[path = "../../../crates/intake/src/imports/rows.rs"]
+    #[path = "rows.rs"]
     pub mod rows;
-    #[path = "../../../crates/intake/src/imports/text.rs"]
+    #[path = "text.rs"]
     pub mod text;
-    #[path = "../../../crates/intake/src/imports/values.rs"]
+    #[path = "values.rs"]
     mod values;
 
     /// Every row of `bytes` that come in pieces of `piece`: its line, and whether it is somebody's or the code it is rejected with.
