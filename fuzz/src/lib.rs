@@ -48,6 +48,72 @@ mod webhooks {
     pub(crate) mod twilio;
 }
 
+/// The reader of imports, without what runs them.
+#[path = "../../crates/intake/src/imports"]
+mod imports {
+    #[path = "columns.rs"]
+    mod columns;
+    #[path = "layouts.rs"]
+    pub mod layouts;
+    #[path = "plan.rs"]
+    pub mod plan;
+    #[path = "reading.rs"]
+    pub mod reading;
+    #[path = "rows.rs"]
+    pub mod rows;
+    #[path = "text.rs"]
+    pub mod text;
+    #[path = "values.rs"]
+    mod values;
+
+    /// Every row of `bytes` that come in pieces of `piece`: its line, and whether it is somebody's or the code it is rejected with.
+    pub fn rows(
+        bytes: &[u8],
+        piece: usize,
+        plan: &plan::Plan,
+        subjects: &tamis_subject::Subjects,
+    ) -> Result<Vec<(u64, Result<(), &'static str>)>, String> {
+        use reading::{Next, Reader, Row};
+        let opened = Reader::open(Pieces(bytes, piece.max(1)), plan.hint).map_err(|_| "broke off")?;
+        let mut reader = opened.map_err(|not| format!("{not:?}"))?;
+        let (mut decoder, mut row) = (text::Decoder::new(plan.hint.encoding), Row::default());
+        let mut header = None;
+        if matches!(reader.format(), reading::Format::Csv { .. }) {
+            if reader.next(&mut row).map_err(|broken| broken.to_string())? != Next::Row {
+                return Err("no header".to_owned());
+            }
+            decoder.decode(&mut row).map_err(|code| code.as_str().to_owned())?;
+            header = Some(layouts::Header::read(&row, plan).map_err(|unfit| unfit.expected)?);
+        }
+        let (first, evidence) = (subjects.first(), "import:fuzz".into());
+        let maker = rows::Maker { plan, header: header.as_ref(), subjects: subjects.clone(), first, evidence };
+        let mut all = Vec::new();
+        loop {
+            let read = match reader.next(&mut row).map_err(|broken| broken.to_string())? {
+                Next::End => return Ok(all),
+                Next::TooLong => Err(rows::Code::LineTooLong),
+                Next::TooManyColumns => Err(rows::Code::TooManyColumns),
+                Next::Row => decoder.decode(&mut row),
+            };
+            assert!(row.all().len() <= reading::ROW_BYTES_MAX * 3 + 3 && row.columns() <= reading::COLUMNS_MAX + 1);
+            let made = read.and_then(|()| maker.draft(&row)).map_err(rows::Code::as_str);
+            all.push((row.line, made.map(|draft| assert_eq!(draft.record.state, tamis_wire::record::State::InForce))));
+        }
+    }
+
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl std::io::Read for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let length = self.0.len().min(self.1).min(into.len());
+            let (piece, rest) = self.0.split_at(length);
+            into[..length].copy_from_slice(piece);
+            self.0 = rest;
+            Ok(length)
+        }
+    }
+}
+
 /// Of intake's `access` only what the parsers see: who calls.
 mod access {
     pub(crate) struct Caller {
@@ -158,4 +224,22 @@ pub fn webhook(body: &[u8], door: u8) -> Result<usize, String> {
             Ok(0)
         }
     }
+}
+
+/// A file of opt-outs, in pieces: every row's line and fate, or the words that it is refused with.
+pub fn import(
+    bytes: &[u8],
+    piece: usize,
+    caller: u8,
+    defaults: bool,
+    subjects: &Subjects,
+) -> Result<Vec<(u64, Result<(), &'static str>)>, String> {
+    let owner = if caller % 2 == 0 { Owner::Tenant("acme".to_owned()) } else { Owner::Operator };
+    let mut plan = imports::plan::Plan::new("fuzz".to_owned(), owner);
+    if defaults {
+        for (name, value) in [("tenant", "acme"), ("channel", "sms"), ("reason", "objected")] {
+            plan.set(name, value).expect("they are good");
+        }
+    }
+    imports::rows(bytes, piece, &plan, subjects)
 }

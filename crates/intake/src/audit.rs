@@ -22,6 +22,10 @@ pub(crate) enum Change {
     GrantConsent,
     /// Consents were withdrawn.
     WithdrawConsent,
+    /// A stream of opt-outs was recorded.
+    Import,
+    /// What an import brought is lifted.
+    UndoImport,
     /// The identity key was rotated.
     RotateKey,
 }
@@ -33,6 +37,8 @@ impl Change {
             Self::Lift => "lift",
             Self::GrantConsent => "grant_consent",
             Self::WithdrawConsent => "withdraw_consent",
+            Self::Import => "import",
+            Self::UndoImport => "undo_import",
             Self::RotateKey => "rotate_key",
         }
     }

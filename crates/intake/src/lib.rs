@@ -12,6 +12,7 @@ mod audit;
 mod body;
 mod consents;
 mod export;
+pub mod imports;
 pub mod inbound;
 mod job_tenants;
 pub mod keys;

@@ -13,7 +13,7 @@ use utoipa::OpenApi;
 use crate::once::KEY_MOST;
 use crate::problems::Code;
 use crate::scopes::KeyScope;
-use crate::{consents, links, suppressions, webhooks};
+use crate::{consents, imports, links, suppressions, webhooks};
 
 pub(crate) mod schemas;
 
@@ -30,6 +30,9 @@ pub(crate) mod schemas;
         links::mint,
         consents::grant,
         consents::withdraw,
+        imports::doors::create,
+        imports::doors::tell,
+        imports::doors::undo,
         webhooks::one,
         webhooks::from_twilio,
         webhooks::from_infobip,
@@ -71,6 +74,35 @@ const OWN_CODES: &[(&str, KeyScope, &[&[Code]])] = &[
     ("/v1/suppressions/lookup", KeyScope::ReadSuppressions, &[WITH_BODY]),
     ("/v1/unsubscribe-links", KeyScope::Links, &[WITH_BODY]),
     ("/v1/consents", KeyScope::Consents, &[WITH_BODY, WRITING, &[Code::AllRejected]]),
+    (
+        "/v1/suppressions/import",
+        KeyScope::Import,
+        &[&[
+            Code::BadField,
+            Code::BodyUnreadable,
+            Code::NotRows,
+            Code::ImportRunning,
+            Code::ImportIdTaken,
+            Code::NotAnImport,
+            Code::TooManyRejected,
+            Code::TooManyImports,
+            Code::NotDurable,
+            Code::NoImports,
+        ]],
+    ),
+    ("/v1/imports/{id}", KeyScope::Import, &[&[Code::NotFound, Code::NoImports]]),
+    (
+        "/v1/imports/{id}/undo",
+        KeyScope::Import,
+        &[&[
+            Code::NotFound,
+            Code::ImportRunning,
+            Code::NotUndone,
+            Code::TooManyImports,
+            Code::NotDurable,
+            Code::NoImports,
+        ]],
+    ),
     ("/v1/inbound", KeyScope::Inbound, &[WITH_BODY, TOLD]),
     ("/v1/inbound/twilio/{gateway}", KeyScope::Inbound, &[WITH_BODY, TOLD, &[Code::NotAForm]]),
     ("/v1/inbound/infobip/{gateway}", KeyScope::Inbound, &[WITH_BODY, TOLD]),

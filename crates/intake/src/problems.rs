@@ -42,6 +42,8 @@ codes! {
         "Send one JSON object with content-type: application/json. The message names line and column.";
     WrongContentType = "WRONG_CONTENT_TYPE", BAD_REQUEST, "The body is of another kind",
         "The message names the content types that this path takes.";
+    NotRows = "NOT_ROWS", BAD_REQUEST, "The body is neither CSV nor NDJSON",
+        "Send it with content-type: text/csv or application/x-ndjson.";
     NotAForm = "NOT_A_FORM", BAD_REQUEST, "The body is not a form",
         "Send it as application/x-www-form-urlencoded, in UTF-8.";
     BadField = "BAD_FIELD", BAD_REQUEST, "A field is missing, unknown or wrong",
@@ -71,18 +73,30 @@ codes! {
         "Wait for its answer, or repeat the call in a moment.";
     OtherKey = "OTHER_KEY", CONFLICT, "Subjects of another identity key",
         "The key was rotated meanwhile: read the key file again. Only commands on this machine see this code.";
+    ImportRunning = "IMPORT_RUNNING", CONFLICT, "The import is under way",
+        "Ask `/v1/imports/{id}` until it has ended.";
+    ImportIdTaken = "IMPORT_ID_TAKEN", CONFLICT, "Another import has this id",
+        "Choose another `import_id`, or leave it out.";
+    NotUndone = "NOT_UNDONE", CONFLICT, "This import can't be taken back",
+        "The message says why: its day is over, it was taken back before, or it was a dry run. Lift single opt-outs instead.";
     BodyTooLarge = "BODY_TOO_LARGE", PAYLOAD_TOO_LARGE, "The body is too large",
         "`details.limit_bytes` says how large it may be. Split the call.";
     TooManyRows = "TOO_MANY_ROWS", PAYLOAD_TOO_LARGE, "Too many rows in one call",
         "`details.limit_rows` says how many there may be in all arrays together. Split the call.";
     AllRejected = "ALL_REJECTED", UNPROCESSABLE_ENTITY, "Every row was rejected",
         "`details.rejected` names each row with its code (below). Nothing was recorded.";
+    NotAnImport = "NOT_AN_IMPORT", UNPROCESSABLE_ENTITY, "The file is not what it says",
+        "The message names the first bad line and what was expected. Rows before it may be recorded; sending all again is safe.";
+    TooManyRejected = "TOO_MANY_REJECTED", UNPROCESSABLE_ENTITY, "More rows are rejected than were allowed",
+        "Nothing was recorded. Mend the rows that `/v1/imports/{id}` names, or allow more with `reject_most`.";
     MissingAddress = "MISSING_ADDRESS", UNPROCESSABLE_ENTITY, "The event says of nobody",
         "Send the address of the person, or the postal address of returned post.";
     InvalidAddress = "INVALID_ADDRESS", UNPROCESSABLE_ENTITY, "The event's address is nobody's",
         "Send it as the message was sent to it: a telephone number, an e-mail address, or a whole postal address.";
     TooManyCalls = "TOO_MANY_CALLS", TOO_MANY_REQUESTS, "Too many calls at once",
         "Wait as long as `Retry-After` says and send the call again. Fewer, larger calls get more through.";
+    TooManyImports = "TOO_MANY_IMPORTS", TOO_MANY_REQUESTS, "Too many imports at once",
+        "Wait until one has ended.";
     RateLimited = "RATE_LIMITED", TOO_MANY_REQUESTS, "Too many calls in this time",
         "Wait as long as `Retry-After` says. `RateLimit` and `RateLimit-Policy` tell what a key may do and what is left. Calls with no \
          known key share a small allowance of their address.";
@@ -93,6 +107,8 @@ codes! {
          is. Send the call again in a moment. Nothing was recorded.";
     NotDurable = "NOT_DURABLE", SERVICE_UNAVAILABLE, "Not durable now",
         "The log did not confirm in time. Take nothing of the call as recorded, and send it again, which is safe.";
+    NoImports = "NO_IMPORTS", SERVICE_UNAVAILABLE, "This service takes no imports",
+        "Ask one that has the role intake.";
     NotWritten = "NOT_WRITTEN", SERVICE_UNAVAILABLE, "The snapshot was not written",
         "The message says why. Only commands on this machine see this code.";
 }

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::JobTenants;
 use crate::access::{Access, Caller, Stranger};
 use crate::answer::{self, Refusal};
+use crate::imports::{self, Imports};
 use crate::keys::Owner;
 use crate::local::{self, Local};
 use crate::once::{Once, Remembered};
@@ -46,6 +47,7 @@ pub struct ApiState {
     pub(crate) metrics: Metrics,
     pub(crate) local: Option<Arc<dyn Local>>,
     pub(crate) snapshots: Option<Arc<Snapshots>>,
+    pub(crate) imports: Option<Imports>,
     pub(crate) ack_timeout: Duration,
     pub(crate) policy: Current,
     pub(crate) webhooks: Arc<Webhooks>,
@@ -84,6 +86,7 @@ impl ApiState {
             metrics,
             local: None,
             snapshots: None,
+            imports: None,
             ack_timeout: ACK_TIMEOUT,
             policy: Current::default(),
             webhooks: Arc::default(),
@@ -128,6 +131,12 @@ impl ApiState {
     #[must_use]
     pub fn with_links(self, links: Links) -> Self {
         Self { links, ..self }
+    }
+
+    /// Also takes imports.
+    #[must_use]
+    pub fn with_imports(self, imports: Imports) -> Self {
+        Self { imports: Some(imports), ..self }
     }
 
     /// Also takes `token` as an operator's key: that of commands on this machine.
@@ -183,7 +192,8 @@ impl ApiState {
         once.run(&self.remembered, body, work).await
     }
 
-    fn caller(&self, request: &Request, scope: KeyScope) -> Result<Caller, Refusal> {
+    /// Who calls, without a place among the calls at once: for what takes its places elsewhere.
+    pub(crate) fn caller(&self, request: &Request, scope: KeyScope) -> Result<Caller, Refusal> {
         let slot = request.extensions().get::<Slot>();
         let caller = match self.access.caller(request.headers(), self.process_token.as_deref()) {
             Ok(caller) => caller,
@@ -272,7 +282,11 @@ pub fn api(state: ApiState) -> Router {
         .route("/problems", get(problem_pages::all))
         .route("/problems/{code}", get(problem_pages::one))
         .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
-        .merge(webhooks::routes());
+        .merge(webhooks::routes())
+        // Its body is read in pieces, and bounded by what waits.
+        .route("/v1/suppressions/import", post(imports::create))
+        .route("/v1/imports/{id}", get(imports::tell))
+        .route("/v1/imports/{id}/undo", post(imports::undo));
     if state.local.is_some() {
         let local = Router::new()
             .route("/v1/local/snapshot", post(local::snapshot))

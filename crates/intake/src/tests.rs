@@ -5,6 +5,7 @@ mod audited;
 mod consenting;
 mod exporting;
 pub(crate) mod house;
+mod importing;
 mod keyed;
 mod limits;
 mod linking;

@@ -273,6 +273,47 @@ impl Index {
         Ok(found)
     }
 
+    /// The record of one cell, unless it is lifted. Its times say whether it counts: it may come into force later, or be over.
+    ///
+    /// # Errors
+    /// When the snapshot in use can't be read.
+    pub fn record_of(
+        &self,
+        subject: &Subject,
+        scope: &Scope,
+        channel: Option<Channel>,
+        reason: RecordReason,
+    ) -> Result<Option<Found>, Unreadable> {
+        let (tenant, list) = scope.names();
+        let of_tenant = || self.cells.tenants.get(tenant);
+        let of = match scope {
+            Scope::Platform => Some(&self.cells.platform),
+            Scope::Tenant(_) => of_tenant().map(|tenant| &tenant.own),
+            Scope::List { .. } => of_tenant().and_then(|tenant| tenant.lists.get(list)),
+        };
+        let wanted = |of: &OfScope| of.iter().find(|found| (found.0, found.1) == (reason, channel));
+        let Some((.., cell)) = of.and_then(wanted) else { return Ok(None) };
+        let Some(Known { place: Place { segment, local }, mark }) = self.find_surely(subject)? else {
+            return Ok(None);
+        };
+        let marks = self.marks(segment);
+        if !marks.set(mark).contains(cell) {
+            return Ok(None);
+        }
+        let (effective_at_ms, expires_at_ms) = marks.times(local, cell);
+        let found = self.cold[segment as usize].get(local, cell)?.map(|origin| Found {
+            reason,
+            scope: scope.clone(),
+            channel,
+            effective_at_ms,
+            expires_at_ms,
+            source: origin.source,
+            evidence: origin.evidence,
+            recorded_at_ms: origin.recorded_at_ms,
+        });
+        Ok(found)
+    }
+
     fn collect(
         &self,
         of: &OfScope,

@@ -1,6 +1,6 @@
 //! What commands share: the settings and what is made of them, parsers of arguments, the runtime.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -160,6 +160,11 @@ impl Context {
     pub(crate) fn snapshots(&self, every: Option<Duration>) -> snapshots::Options {
         let folder = self.settings.suppression().snapshot_dir().to_owned();
         snapshots::Options { folder, every }
+    }
+
+    /// Where imports keep what is told of them, and what they brought: beside the snapshots.
+    pub(crate) fn imports_dir(&self) -> PathBuf {
+        self.settings.suppression().snapshot_dir().with_file_name("imports")
     }
 
     /// What is worth knowing of the settings although nothing is refused for it.

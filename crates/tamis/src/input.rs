@@ -22,7 +22,7 @@ pub(crate) fn open(file: &str) -> Outcome<Input> {
 
 /// A file's name for an error. One that may be an address, given where a file belongs, is not repeated: what we say may
 /// be kept by whoever started us.
-fn named(file: &str) -> &str {
+pub(crate) fn named(file: &str) -> &str {
     let digits = file.bytes().filter(u8::is_ascii_digit).count();
     let like_a_number = digits >= 6 && file.bytes().all(|b| b.is_ascii_digit() || b" +-.()/".contains(&b));
     if file.contains('@') || like_a_number {

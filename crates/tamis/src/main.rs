@@ -5,6 +5,7 @@ mod commands;
 mod context;
 mod demo;
 mod exit_code;
+mod importing;
 mod input;
 mod job_json;
 mod lines;

@@ -148,6 +148,27 @@ impl Service {
         self.done("/v1/local/snapshot", &json!({}))
     }
 
+    /// Asks for what can be told; anything but a 200 is a failure.
+    pub(crate) fn get(&self, path: &str) -> Outcome<Value> {
+        let asked = self.agent.get(format!("{}{path}", self.base));
+        let (status, body) = read(asked.header("authorization", format!("Bearer {}", self.token)).call())?;
+        let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if status == 200 { Ok(answer) } else { Err(refusal(status, &answer)) }
+    }
+
+    /// Posts rows as long as there are any; anything but a 202 is a failure.
+    pub(crate) fn stream(&self, path: &str, rows: &mut dyn std::io::Read) -> Outcome<Value> {
+        let patient: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let answer = patient
+            .post(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/octet-stream")
+            .send(ureq::SendBody::from_reader(&mut { rows }));
+        let (status, body) = read(answer)?;
+        let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if status == 202 { Ok(answer) } else { Err(refusal(status, &answer)) }
+    }
+
     /// Posts JSON; anything but a 200 is a failure.
     fn done(&self, path: &str, body: &Value) -> Outcome<Value> {
         match self.json(path, body)? {

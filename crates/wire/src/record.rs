@@ -151,8 +151,8 @@ const CONTROL: u8 = 0;
 const VERSION: u8 = 1;
 const HEARTBEAT: u8 = 1;
 const KEY_CHECK: u8 = 2;
-/// As the contract gives `campaign`; a list has no length of its own there.
-const LIST_MOST: usize = 128;
+/// Greatest length of a list's name: as the contract gives `campaign`; a list has no length of its own there.
+pub const LIST_MOST: usize = 128;
 
 /// The record's key.
 #[must_use]
@@ -226,6 +226,14 @@ pub fn decode(record_key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
         1.. => Ok(Entry::Copy { record, recorded_at_ms }),
         ..0 => Err(Unreadable::OutOfRange("recorded_at_ms")),
     }
+}
+
+/// Reads the value of a record as [`encode`] writes it, where its key is not at hand: it can be made again of the record.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_value(value: &[u8]) -> Result<Record, Unreadable> {
+    checked(&Raw::read(value).ok_or(Unreadable::Malformed)?)
 }
 
 /// Whether `found` is the key of `record`, without making it.

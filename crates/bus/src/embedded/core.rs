@@ -128,7 +128,22 @@ pub(super) struct Write {
     deleted: Cell<bool>,
 }
 
+/// What appending to one topic needs, apart.
+pub(super) struct Parts<'a> {
+    pub(super) transaction: &'a WriteTransaction,
+    /// The next offset of each partition, to take.
+    pub(super) next: &'a mut [u64],
+    /// Whether something was deleted whose pages are to be overwritten.
+    pub(super) deleted: &'a Cell<bool>,
+}
+
 impl Write {
+    /// Its parts, for appending to `topic`.
+    pub(super) fn parts(&mut self, topic: Topic) -> Parts<'_> {
+        let Self { transaction, next, deleted } = self;
+        Parts { transaction, next: &mut next[topic.index()], deleted }
+    }
+
     /// Takes the next offset of a partition.
     pub(super) fn take(&mut self, topic: Topic, partition: u32) -> u64 {
         let next = &mut self.next[topic.index()][partition as usize];

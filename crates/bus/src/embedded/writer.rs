@@ -8,18 +8,21 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use redb::ReadableTable as _;
+use redb::{ReadableTable as _, Table};
 use tamis_campaign::Channel;
 use tracing::{debug, warn};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::core::{Core, KEYS, Topic, Write, fault, now_ms, offset_of, place};
+use super::core::{Core, KEYS, Parts, Topic, Write, fault, now_ms, offset_of, place};
 use super::record::{Fill, Front};
 use super::scrub::scrub;
 use crate::{Acked, Blame, Error, KeyedRecord, Positions, Recorder, Scheduler};
 
 /// Most bytes in one transaction: 8 MiB is synced in about 10 ms (`benches/store.rs`).
 const GROUP_BYTES: usize = 8 << 20;
+/// The same where suppressions are written, four times as much: their keys lie scattered over the whole store, and each
+/// transaction writes the pages anew that it touches.
+const SUPPRESSIONS_GROUP_BYTES: usize = 32 << 20;
 /// Most bytes that wait to be written; beyond it a submission is refused at once.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// Most records that one sweep takes from a partition, so that it holds up nobody for long.
@@ -106,7 +109,11 @@ fn run(core: &Core, receiver: &Receiver<Submission>, waiting_bytes: &AtomicUsize
             Ok(first) => {
                 let mut group = vec![first];
                 let mut bytes = group[0].work.bytes();
-                while bytes < GROUP_BYTES {
+                let most = match &group[0].work {
+                    Work::Job { .. } => GROUP_BYTES,
+                    Work::Suppressions(_) => SUPPRESSIONS_GROUP_BYTES,
+                };
+                while bytes < most {
                     let Ok(next) = receiver.try_recv() else { break };
                     bytes += next.work.bytes();
                     group.push(next);
@@ -174,14 +181,22 @@ fn append(write: &mut Write, work: &Work, timestamp_ms: i64, partitions: usize) 
         }
         Work::Suppressions(records) => {
             let mut positions = vec![-1; partitions];
+            let Parts { transaction, next, deleted } = write.parts(Topic::Suppressions);
+            let fault = |error: redb::Error| fault("append suppression", error);
+            // Opened once: an import hands over thousands of records together.
+            let mut keys = transaction.open_table(KEYS).map_err(|e| fault(e.into()))?;
+            let mut log =
+                transaction.open_table(Topic::Suppressions.records()).map_err(|e| fault(e.into()))?;
             for record in records {
                 let partition = record.partition as usize;
-                if partition >= partitions {
+                let Some(next) = next.get_mut(partition).filter(|_| partition < partitions) else {
                     let detail = format!("partition {partition} of {partitions}");
                     return Err(Error::new("append suppression", Blame::Internal, detail));
-                }
-                append_suppression(write, record, timestamp_ms)?;
-                positions[partition] = write.end(Topic::Suppressions, record.partition as u32) as i64;
+                };
+                let gone = append_suppression(&mut keys, &mut log, record, timestamp_ms, next)
+                    .map_err(|error| fault(error.into()))?;
+                deleted.set(deleted.get() | gone);
+                positions[partition] = *next as i64;
             }
             Ok(Positions::new(positions))
         }
@@ -189,41 +204,44 @@ fn append(write: &mut Write, work: &Work, timestamp_ms: i64, partitions: usize) 
 }
 
 /// Writes one record and deletes the one it replaces. A tombstone only deletes, for good: whoever has not read what it
-/// deletes passes over a gap there, as over one that was replaced.
-fn append_suppression(write: &mut Write, record: &KeyedRecord, timestamp_ms: i64) -> Result<(), Error> {
-    const VERB: &str = "append suppression";
+/// deletes passes over a gap there, as over one that was replaced. Answers whether something was deleted that must be overwritten.
+fn append_suppression(
+    keys: &mut Table<'_, &'static [u8], u64>,
+    log: &mut Table<'_, u64, &'static [u8]>,
+    record: &KeyedRecord,
+    timestamp_ms: i64,
+    next: &mut u64,
+) -> Result<bool, redb::StorageError> {
     let partition = record.partition as u32;
     let mut key = (partition as u16).to_be_bytes().to_vec();
     key.extend_from_slice(&record.key);
-    let known = {
-        let keys = write.transaction.open_table(KEYS).map_err(|e| fault(VERB, e))?;
-        keys.get(key.as_slice()).map_err(|e| fault(VERB, e))?.map(|place| place.value())
-    };
-    let later = |last| known.is_some_and(|place| i64::try_from(offset_of(place)).is_ok_and(|at| at > last));
-    if record.unless_after.is_some_and(later) {
-        return Ok(());
+    if let Some(last) = record.unless_after {
+        let known = keys.get(key.as_slice())?.map(|place| place.value());
+        if known.is_some_and(|place| i64::try_from(offset_of(place)).is_ok_and(|at| at > last)) {
+            return Ok(false);
+        }
     }
-    let offset = record.value.as_ref().map(|_| write.take(Topic::Suppressions, partition));
-    let mut keys = write.transaction.open_table(KEYS).map_err(|e| fault(VERB, e))?;
-    let mut log = write.transaction.open_table(Topic::Suppressions.records()).map_err(|e| fault(VERB, e))?;
-    if let Some(earlier) = known {
-        log.remove(earlier).map_err(|e| fault(VERB, e))?;
-    }
-    let (Some(value), Some(offset)) = (&record.value, offset) else {
-        keys.remove(key.as_slice()).map_err(|e| fault(VERB, e))?;
-        write.deleted();
-        return Ok(());
+    let Some(value) = &record.value else {
+        let earlier = keys.remove(key.as_slice())?.map(|place| place.value());
+        if let Some(earlier) = earlier {
+            log.remove(earlier)?;
+        }
+        return Ok(true);
     };
-    let at = place(partition, offset);
-    keys.insert(key.as_slice(), at).map_err(|e| fault(VERB, e))?;
+    let at = place(partition, *next);
+    *next += 1;
+    let earlier = keys.insert(key.as_slice(), at)?.map(|place| place.value());
+    if let Some(earlier) = earlier {
+        log.remove(earlier)?;
+    }
     let length = 8 + 4 + record.key.len() + value.len();
-    let mut stored = log.insert_reserve(at, length).map_err(|e| fault(VERB, e))?;
+    let mut stored = log.insert_reserve(at, length)?;
     Fill::new(stored.as_mut())
         .put(&timestamp_ms.to_le_bytes())
         .length(record.key.len())
         .put(&record.key)
         .put(value);
-    Ok(())
+    Ok(false)
 }
 
 /// Deletes deliveries and dead letters that are older than the retention. Timestamps rise with the offsets, so

@@ -310,6 +310,38 @@ pub(crate) struct Withdrawals {
     evidence: String,
 }
 
+/// An import that was taken.
+#[derive(ToSchema)]
+pub(crate) struct ImportBegun {
+    import_id: String,
+}
+
+/// How far an import is; more fields may stand there.
+#[derive(ToSchema)]
+pub(crate) struct ImportTold {
+    import_id: String,
+    /// `running`, `done` or `failed`; of one that is taken back, more.
+    state: String,
+    /// Rows read.
+    rows: u64,
+    /// Rows whose opt-out is durable; of a dry run, would be.
+    accepted: u64,
+    rejected: u64,
+    /// The first of the rows rejected.
+    errors: Vec<RejectedLine>,
+    /// How far the suppression log has got, a number for each partition.
+    position: Vec<i64>,
+    /// The line to go on from, with `from_line`.
+    next_line: u64,
+}
+
+/// A row of an import that was not taken.
+#[derive(ToSchema)]
+pub(crate) struct RejectedLine {
+    line: u64,
+    code: String,
+}
+
 /// What a gateway tells: an `InboundEvent`. What it must hold depends on `kind`.
 #[derive(ToSchema)]
 pub(crate) struct Inbound {

@@ -64,7 +64,8 @@ impl Recorder for Fake {
 
 /// A house with one key for each kind of caller.
 pub(crate) struct House {
-    _dir: TempDir,
+    pub(crate) dir: TempDir,
+    pub(crate) bus: Arc<Embedded>,
     pub(crate) keys: PathBuf,
     pub(crate) acme: String,
     /// A gateway's, made of the identity key.
@@ -104,7 +105,7 @@ impl House {
         let subjects = Subjects::new(key, Region::parse("FR").unwrap());
         let options = Options { workers: 0, ..Options::default() };
         let running =
-            tamis_pipeline::start(bus, subjects.clone(), options, Metrics::detached(), Health::new())
+            tamis_pipeline::start(bus.clone(), subjects.clone(), options, Metrics::detached(), Health::new())
                 .unwrap();
         let filter = running.filter();
         until(|| filter.is_loaded());
@@ -120,7 +121,8 @@ impl House {
         let state = ApiState::new(filter, fake.clone(), Metrics::detached(), access)
             .with_ack_timeout(Duration::from_millis(300));
         Self {
-            _dir: dir,
+            dir,
+            bus,
             keys,
             acme,
             gateway,

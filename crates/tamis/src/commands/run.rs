@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tamis_bus::kafka::{Kafka, topics};
 use tamis_bus::{Bus, topic_name};
+use tamis_intake::imports::{self, Follow, Imports, World};
 use tamis_intake::inbound::{Inbound, Parts};
 use tamis_intake::{Access, ApiState, JobTenants, Links, Local, Tls, TlsFiles};
 use tamis_pipeline::{Options, Running};
@@ -23,6 +24,7 @@ use tamis_telemetry::{Health, Metrics};
 use crate::cli::Global;
 use crate::context::{self, Context, Opened};
 use crate::exit_code::{ExitCode, Failure, OrExit as _, Outcome};
+use crate::importing;
 use crate::local::{self, KeyOf, LocalLog};
 use crate::service::Advertised;
 use crate::serving::Serving;
@@ -159,7 +161,11 @@ impl House {
         Err(Failure::say(ExitCode::Refused, format!("topics are not fit:\n  {}", refused.join("\n  "))))
     }
 
-    fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn Local>>) -> Outcome {
+    fn live<B: Bus>(self, bus: Arc<B>, local: Option<Arc<dyn Local>>) -> Outcome
+    where
+        B::Follower: 'static,
+    {
+        let follow = importing::follow(bus.clone());
         let policy = self.policy.clone();
         let options = Options { policy, ..self.context.options(self.workers()) };
         let running = tamis_pipeline::start(
@@ -170,7 +176,7 @@ impl House {
             self.health.clone(),
         )?;
         let tenants = self.job_tenants(&bus, &running);
-        let served = self.intake(&running, local, &tenants);
+        let served = self.intake(&running, local, &tenants, follow);
         let advertised = match served {
             Ok(advertised) => advertised,
             Err(failure) => {
@@ -266,12 +272,20 @@ impl House {
         Inbound::start(bus, parts)
     }
 
+    fn imports(&self, running: &Running, follow: Follow) -> Outcome<Imports> {
+        let (filter, recorder, metrics) = (running.filter(), running.recorder(), self.metrics.clone());
+        let ack_timeout = imports::ACK_TIMEOUT;
+        Imports::open(&self.context.imports_dir(), World { filter, recorder, follow, metrics, ack_timeout })
+            .or_exit(ExitCode::Failed, "use the folder of imports, beside suppression.snapshot_dir")
+    }
+
     /// Opens the API and the door of unsubscribe links, and says where it is to commands on this machine if the log is embedded.
     fn intake(
         &self,
         running: &Running,
         local: Option<Arc<dyn Local>>,
         tenants: &JobTenants,
+        follow: Follow,
     ) -> Outcome<Option<Advertised>> {
         if !self.run.has(Role::Intake) && local.is_none() {
             return Ok(None);
@@ -292,6 +306,7 @@ impl House {
             .with_policy(self.policy.clone())
             .with_public_url(http.public_url())
             .with_job_tenants(tenants.clone())
+            .with_imports(self.imports(running, follow)?)
             .with_links(Links { days: http.link_days(), https: http.public_https() });
         if self.run.has(Role::Intake) {
             self.serving.public(http.public(), state.clone())?;

@@ -1,5 +1,7 @@
 //! `tamis suppress`: opt-outs recorded and lifted by an operator, under the same rules as through the API.
 
+mod import;
+
 use serde_json::json;
 use tamis_campaign::{Channel, Reason, is_identifier};
 use tamis_wire::record::{EVIDENCE_MOST, is_evidence};
@@ -47,6 +49,7 @@ enum Command {
         after_help = "Example:\n  tamis suppress export --tenant acme --format csv -o acme.csv\n  tamis suppress export --tenant acme --contacts --match ids.txt"
     )]
     Export(Box<Export>),
+    Import(Box<import::Import>),
 }
 
 /// What every row has in common.
@@ -120,6 +123,7 @@ impl Suppress {
             Command::Add(args) => (args, false),
             Command::Lift(args) => (args, true),
             Command::Export(export) => return export.run(global),
+            Command::Import(import) => return import.run(global),
         };
         let ask = args.ask(lift)?;
         let context = Context::open(global)?;
