@@ -24,7 +24,7 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("blake3", &["crates/subject", "crates/intake", "fuzz"]),
     ("clap", &["crates/tamis"]),
     ("metrics", &["crates/telemetry"]),
-    ("toml", &["crates/settings", "crates/intake", "fuzz"]),
+    ("toml", &["crates/settings", "crates/intake", "crates/policy", "fuzz"]),
     ("region", &["crates/subject"]),
     ("rustix", &["crates/tamis", "crates/suppression", "benches/filter"]),
     ("aho-corasick", &["tests"]),
