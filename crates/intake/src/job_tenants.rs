@@ -4,10 +4,12 @@
 //! It is a help and no promise: while it is being read, or for a job that is older, the next rule decides whose a reply is, and nobody
 //! is dropped for want of an owner (semantics, section 3).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tamis_bus::{Bus, Error, History, Partition};
 use tamis_campaign::{UnixMs, Verdict};
 use tamis_telemetry::Metrics;
@@ -20,14 +22,23 @@ use crate::now_ms;
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one poll waits; also how soon it is noticed that nobody wants to know any more.
 const POLL_WAIT: Duration = Duration::from_millis(200);
+/// Between two looks whether the thread has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// Outcomes are looked for from that long before: as for duplicates, clocks may differ, and a record is written after its jobs are decided.
 const SLACK_MS: i64 = 10 * 60 * 1_000;
 
-/// Tells whose a job is. Clones share what is known; with the last of them the thread that reads ends.
+/// Tells whose a job is. Clones share what is known; with the last of them, or when it is told to, the thread that reads ends.
 #[derive(Debug, Clone)]
-pub struct JobTenants(Arc<RwLock<Owners>>);
+pub struct JobTenants(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    owners: RwLock<Owners>,
+    ended: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl JobTenants {
     /// Begins to read `outcomes`, of `partitions`; a job is known for `window` from its decision. Without a window none is.
@@ -37,39 +48,51 @@ impl JobTenants {
     #[must_use]
     pub fn read<B: Bus>(bus: Arc<B>, partitions: u32, window: Duration, metrics: Metrics) -> Self {
         let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
-        let owners = Arc::new(RwLock::new(Owners::new(Prints::random(), window_s)));
+        let owners = RwLock::new(Owners::new(Prints::random(), window_s));
+        let shared = Arc::new(Shared { owners, ended: AtomicBool::new(false), thread: Mutex::default() });
         if window_s > 0 {
             let reading = Reading {
-                owners: Arc::downgrade(&owners),
+                shared: Arc::downgrade(&shared),
                 partitions: (0..i32::try_from(partitions).unwrap_or(i32::MAX)).collect(),
                 metrics,
             };
             let since_ms = now_ms() - i64::from(window_s) * 1_000 - SLACK_MS;
-            std::thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name("job-tenants".to_owned())
                 .spawn(move || reading.run(&*bus, since_ms))
                 .expect("a thread can be made at start: out of memory otherwise");
+            *shared.thread.lock() = Some(thread);
         }
-        Self(owners)
+        Self(shared)
+    }
+
+    /// Ends the reading, and waits up to `most` until its thread has let go of the log: an embedded one overwrites what was deleted
+    /// when the last who has it lets go.
+    pub fn end(&self, most: Duration) {
+        self.0.ended.store(true, Ordering::Release);
+        let (thread, begun) = (self.0.thread.lock().take(), Instant::now());
+        while thread.as_ref().is_some_and(|thread| !thread.is_finished()) && begun.elapsed() < most {
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// The tenant of the job; `None` when it is not known, or several have a job of that id.
     #[must_use]
     pub fn of(&self, job_id: &str) -> Option<Box<str>> {
-        self.0.read().tenant(job_id, seconds(now_ms())).map(Into::into)
+        self.0.owners.read().tenant(job_id, seconds(now_ms())).map(Into::into)
     }
 }
 
 /// The thread that reads.
 struct Reading {
-    owners: Weak<RwLock<Owners>>,
+    shared: Weak<Shared>,
     partitions: Vec<Partition>,
     metrics: Metrics,
 }
 
 impl Reading {
     fn run<B: Bus>(&self, bus: &B, mut since_ms: UnixMs) {
-        while self.owners.strong_count() > 0 {
+        while self.shared().is_some() {
             let Err(error) = self.follow(bus, &mut since_ms) else { return };
             self.metrics.error("job_tenants", if error.retry() { "unreachable" } else { "refused" });
             tracing::warn!(%error, "whose jobs are is not read; trying again");
@@ -82,25 +105,30 @@ impl Reading {
         let mut history = bus.history()?;
         history.begin(&self.partitions, *since_ms, ASK_TIMEOUT)?;
         while !history.poll(POLL_WAIT, &mut |_, value| self.take(value))? {
-            if self.owners.strong_count() == 0 {
+            if self.shared().is_none() {
                 return Ok(());
             }
         }
-        let Some(jobs) = self.owners.upgrade().map(|owners| owners.read().jobs()) else { return Ok(()) };
+        let Some(jobs) = self.shared().map(|shared| shared.owners.read().jobs()) else { return Ok(()) };
         tracing::info!(jobs, "whose jobs are is known");
-        while let Some(owners) = self.owners.upgrade() {
-            owners.write().tidy(seconds(now_ms()));
-            drop(owners);
+        while let Some(shared) = self.shared() {
+            shared.owners.write().tidy(seconds(now_ms()));
+            drop(shared);
             *since_ms = now_ms() - SLACK_MS;
             history.follow(POLL_WAIT, &mut |_, value| self.take(value))?;
         }
         Ok(())
     }
 
+    /// What is known, as long as somebody wants to know.
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.upgrade().filter(|shared| !shared.ended.load(Ordering::Acquire))
+    }
+
     /// Only what was sent is answered.
     fn take(&self, value: &[u8]) {
-        let Some(owners) = self.owners.upgrade() else { return };
-        let (now_s, mut owners, mut full) = (seconds(now_ms()), owners.write(), false);
+        let Some(shared) = self.shared() else { return };
+        let (now_s, mut owners, mut full) = (seconds(now_ms()), shared.owners.write(), false);
         for one in decided(value) {
             match one {
                 Ok(one) if one.verdict == Some(Verdict::Routed) => {

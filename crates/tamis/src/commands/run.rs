@@ -33,6 +33,8 @@ use crate::serving::Serving;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// The reader of `inbound`'s share of it: a batch takes milliseconds, and one that takes longer is read again.
 const INBOUND_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the reader of whose jobs are may take to let go of the log.
+const TENANTS_END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often it is looked whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often the key file and the policy are looked at: a new one counts within five seconds, as API keys do.
@@ -215,6 +217,7 @@ impl House {
         // First, since it needs what the others give.
         let begun = Instant::now();
         let read = inbound.is_none_or(|inbound| inbound.drain(INBOUND_DRAIN_TIMEOUT));
+        tenants.end(TENANTS_END_TIMEOUT);
         let drained = running.drain(DRAIN_TIMEOUT.saturating_sub(begun.elapsed())) && read;
         match stopped {
             Some(stopped) => Err(stopped.into()),
