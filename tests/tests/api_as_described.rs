@@ -45,6 +45,8 @@ fn the_api_answers_as_its_document_says() {
         .arg(root().join("tests/schemathesis.toml"))
         .arg("run")
         .args(arguments)
+        // It can't make a mail.
+        .args(["--exclude-path", "/v1/inbound/arf/{gateway}"])
         .arg("--header")
         .arg(format!("Authorization:Bearer {}", key.trim()))
         .arg(format!("http://{api}/openapi.json"));

@@ -43,8 +43,7 @@ impl<'a> RecipientView<'a> {
         let mut cursor = Cursor::new(body);
         while !cursor.is_at_end() {
             let (number, value) = cursor.field().map_err(|_| Malformed)?;
-            if !(1..=5).contains(&number) {
-                view.brings_token |= number == 6;
+            if !(1..=6).contains(&number) {
                 continue;
             }
             let Value::Bytes(bytes) = value else { return Err(Malformed) };
@@ -57,6 +56,8 @@ impl<'a> RecipientView<'a> {
                 2 if is_text(bytes) => view.contact.0 = bytes,
                 4 if is_text(bytes) => {}
                 3 => {}
+                // A delivery's: whoever reads the recipient as one of those must find a text there.
+                6 if is_text(bytes) => view.brings_token = true,
                 5 => view.postal = Some(postal(bytes)?),
                 _ => return Err(Malformed),
             }

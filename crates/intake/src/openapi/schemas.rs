@@ -44,6 +44,8 @@ names! {
         .filter(|reason| **reason != RecordReason::Consent)
         .map(|reason| reason.as_str())
         .collect();
+    /// What a record says.
+    RecordKind = RecordReason::ALL.iter().map(|reason| reason.as_str()).collect();
     /// The door that a record came in by.
     RecordSource = Source::ALL.iter().map(|source| source.as_str()).collect();
     /// How far a record reaches.
@@ -190,7 +192,7 @@ pub(crate) struct Result {
 #[derive(ToSchema)]
 pub(crate) struct InForce {
     #[schema(inline)]
-    reason: SuppressionReason,
+    reason: RecordKind,
     #[schema(inline)]
     scope: RecordScope,
     /// Empty but for scope `list`.
@@ -214,7 +216,6 @@ pub(crate) struct LinkAsk {
     /// On whose behalf; the key's own, if it is a tenant's.
     #[schema(pattern = "^[A-Za-z0-9._:-]{1,64}$", example = "acme")]
     tenant: String,
-    /// One of addresses: not `mail`.
     #[schema(inline)]
     channel: LinkChannel,
     /// The subscription list; without it, the tenant as a whole. With the tenant's name some 69 characters.
