@@ -154,8 +154,8 @@ const fn kind(channel: Channel, identity: Identity) -> u8 {
 }
 
 impl Subjects {
-    /// Makes tokens for people of `tenant` and `list` (empty: the tenant as a whole), on `day` (since 1970-01-01), with the newest
-    /// step of the key.
+    /// Makes tokens for people of `tenant` and `list` (empty: the tenant as a whole), on `day` (since 1970-01-01), with the step of the
+    /// scheme in use: a later one, other processes may not have yet.
     ///
     /// # Errors
     /// [`NamesTooLong`].
@@ -166,7 +166,7 @@ impl Subjects {
         list: &str,
         day: u16,
     ) -> Result<Minter, NamesTooLong> {
-        let step = self.newest();
+        let step = self.scheme();
         let names = names::pack(tenant.as_str(), list).ok_or(NamesTooLong)?;
         #[expect(clippy::cast_possible_truncation, reason = "a key has 16 steps at most")]
         Ok(Minter { siv: self.seal_keys().siv(step), step: step as u8, channel, day, names })
@@ -202,7 +202,7 @@ impl Subjects {
     /// Seals what an undo needs to know, bound to `token`: good with that token only.
     #[must_use]
     pub fn seal_undo(&self, token: &str, what: &[u8]) -> String {
-        let step = self.newest();
+        let step = self.scheme();
         let mut sealed = Zeroizing::new(what.to_vec());
         let tag = self
             .seal_keys()
