@@ -1,6 +1,5 @@
 //! Who calls: from `Authorization: Bearer` to an owner.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use parking_lot::Mutex;
 use subtle::{Choice, ConstantTimeEq as _};
 use tamis_campaign::Source;
 
+use crate::file_mark::{FileMark, file_mark};
 use crate::keys::{self, Entry, Owner};
 use crate::scopes::KeyScope;
 
@@ -35,11 +35,8 @@ struct Watched {
 struct Known {
     keys: Arc<[Entry]>,
     looked: Instant,
-    mark: Option<Mark>,
+    mark: Option<FileMark>,
 }
-
-/// What changes when a file is replaced or written: inode, size, time of change in seconds and nanoseconds.
-type Mark = (u64, u64, i64, i64);
 
 /// Who calls.
 #[derive(Debug, Clone)]
@@ -110,7 +107,7 @@ impl Access {
     /// When the file is open to others, is not a keys file, or can't be read. Later that is logged, and the last good
     /// keys stay.
     pub fn keys(path: &Path) -> Result<Self, keys::Error> {
-        let mark = mark(path);
+        let mark = file_mark(path);
         let keys = keys::list(path)?.into();
         let known = Mutex::new(Known { keys, looked: Instant::now(), mark });
         Ok(Self(Who::Keyed(Arc::new(Watched { path: path.to_owned(), known }))))
@@ -174,7 +171,7 @@ impl Watched {
         let mut known = self.known.lock();
         if known.looked.elapsed() >= LOOK_EVERY {
             known.looked = Instant::now();
-            let now = mark(&self.path);
+            let now = file_mark(&self.path);
             if now != known.mark {
                 known.mark = now;
                 match keys::list(&self.path) {
@@ -188,11 +185,6 @@ impl Watched {
         }
         known.keys.clone()
     }
-}
-
-fn mark(path: &Path) -> Option<Mark> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 /// What stands after `Bearer`.

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
+
+use crate::file_mark::{FileMark, file_mark};
 
 /// How often the files are looked at, at most: a change counts within five seconds, as that of API keys.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -53,8 +55,8 @@ struct Known {
     marks: Marks,
 }
 
-/// What changes when a file is replaced or written, of each file.
-type Marks = [Option<(u64, u64, i64, i64)>; 3];
+/// Of each file.
+type Marks = [Option<FileMark>; 3];
 
 /// Why a door can't speak TLS. No text of it holds anything of a key.
 #[derive(Debug, thiserror::Error)]
@@ -183,9 +185,5 @@ fn read(path: &Path, what: &'static str, is_secret: bool) -> Result<Zeroizing<Ve
 }
 
 fn marks(files: &TlsFiles) -> Marks {
-    let mark = |path: Option<&Path>| {
-        let metadata = std::fs::metadata(path?).ok()?;
-        Some((metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec()))
-    };
-    [mark(Some(&files.cert)), mark(Some(&files.key)), mark(files.client_ca.as_deref())]
+    [file_mark(&files.cert), file_mark(&files.key), files.client_ca.as_deref().and_then(file_mark)]
 }

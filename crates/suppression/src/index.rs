@@ -300,7 +300,17 @@ impl Index {
         if !marks.set(mark).contains(cell) {
             return Ok(None);
         }
-        let (effective_at_ms, expires_at_ms) = marks.times(local, cell);
+        self.found(Place { segment, local }, scope, (reason, channel, cell))
+    }
+
+    /// The record of a cell at a place that has one.
+    fn found(
+        &self,
+        Place { segment, local }: Place,
+        scope: &Scope,
+        (reason, channel, cell): (RecordReason, Option<Channel>, Cell),
+    ) -> Result<Option<Found>, Unreadable> {
+        let (effective_at_ms, expires_at_ms) = self.marks(segment).times(local, cell);
         let found = self.cold[segment as usize].get(local, cell)?.map(|origin| Found {
             reason,
             scope: scope.clone(),
@@ -322,24 +332,12 @@ impl Index {
         now_ms: UnixMs,
         found: &mut Vec<Found>,
     ) -> Result<(), Unreadable> {
-        let Known { place: Place { segment, local }, mark } = known;
-        let marks = self.marks(segment);
+        let Known { place, mark } = known;
+        let marks = self.marks(place.segment);
         for (reason, channel, cell) in of.iter() {
-            if !marks.set(mark).contains(cell) || !marks.in_force(local, cell, now_ms) {
-                continue;
+            if marks.set(mark).contains(cell) && marks.in_force(place.local, cell, now_ms) {
+                found.extend(self.found(place, scope, (reason, channel, cell))?);
             }
-            let Some(origin) = self.cold[segment as usize].get(local, cell)? else { continue };
-            let (effective_at_ms, expires_at_ms) = marks.times(local, cell);
-            found.push(Found {
-                reason,
-                scope: scope.clone(),
-                channel,
-                effective_at_ms,
-                expires_at_ms,
-                source: origin.source,
-                evidence: origin.evidence,
-                recorded_at_ms: origin.recorded_at_ms,
-            });
         }
         Ok(())
     }

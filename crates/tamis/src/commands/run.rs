@@ -4,7 +4,6 @@
 //! when opt-outs can be taken.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,7 @@ use tamis_bus::kafka::{Kafka, topics};
 use tamis_bus::{Bus, topic_name};
 use tamis_intake::imports::{self, Follow, Imports, World};
 use tamis_intake::inbound::{Inbound, Parts};
-use tamis_intake::{Access, ApiState, JobTenants, Links, Local, Tls, TlsFiles};
+use tamis_intake::{Access, ApiState, FileMark, JobTenants, Links, Local, Tls, TlsFiles, file_mark};
 use tamis_pipeline::{Options, Running};
 use tamis_policy::Current;
 use tamis_settings::Auth;
@@ -334,11 +333,8 @@ impl House {
 struct FileWatch {
     path: PathBuf,
     looked: Option<Instant>,
-    mark: Option<Mark>,
+    mark: Option<FileMark>,
 }
-
-/// What changes when a file is replaced or written: inode, size, time of change in seconds and nanoseconds.
-type Mark = (u64, u64, i64, i64);
 
 impl FileWatch {
     fn new(path: &Path) -> Self {
@@ -351,8 +347,7 @@ impl FileWatch {
             return false;
         }
         self.looked = Some(Instant::now());
-        let file = std::fs::metadata(&self.path).ok();
-        let mark = file.map(|file| (file.ino(), file.size(), file.ctime(), file.ctime_nsec()));
+        let mark = file_mark(&self.path);
         std::mem::replace(&mut self.mark, mark) != mark
     }
 }
