@@ -10,6 +10,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 #![expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "figures")]
 
+#[path = "filter/decision.rs"]
+mod decision;
 #[path = "../../src/machine.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "shared with the benches of the line")]
 mod machine;
@@ -28,6 +30,8 @@ mod redis;
 mod rivals;
 #[path = "filter/snapshots.rs"]
 mod snapshots;
+#[path = "../../../crates/sieve/benches/sieve/whole.rs"]
+mod whole;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -38,7 +42,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Name, most millions it is run with and why no more, and what measures it.
 type Contestant = (&'static str, u64, &'static str, fn(u64));
 
-const CONTESTANTS: [Contestant; 12] = [
+const CONTESTANTS: [Contestant; 13] = [
     ("goals, 1 tenant", 100, "", ours::one_tenant),
     ("goals, 1,000 tenants", 100, "", ours::tenants),
     ("goals, 5 channels", 100, "", ours::channels),
@@ -48,6 +52,7 @@ const CONTESTANTS: [Contestant; 12] = [
         "300 M records do not fit this machine's memory with their origins",
         ours::three_each,
     ),
+    ("goals, decision", 100, "", decision::decision),
     ("goals, snapshot", 100, "", snapshots::snapshot),
     ("tamis", 100, "", ours::against_rivals),
     ("hashbrown set of u128", 100, "", rivals::hash_set),

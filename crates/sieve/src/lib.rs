@@ -13,7 +13,7 @@ use repeats::Repeats;
 use std::sync::Arc;
 use tamis_campaign::{Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict};
 use tamis_policy::{Denied, Policy};
-use tamis_subject::{Invalid, Subject, Subjects};
+use tamis_subject::{Batch, Invalid, Subjects};
 use tamis_suppression::{Hit, Index, Selection};
 use tamis_wire::{JobView, RecipientView, RefusalView, Span};
 
@@ -42,9 +42,9 @@ pub struct Sieve {
     subjects: Subjects,
     policy: Arc<Policy>,
     candidates: Vec<Candidate>,
-    /// By candidate; apart, since the filter looks up all of a job's at once.
-    addresses: Vec<Subject>,
-    contacts: Vec<Subject>,
+    /// By candidate; apart, since all of a job's are made and looked up at once.
+    addresses: Batch,
+    contacts: Batch,
     /// Whose each contact is: a number into `candidates`.
     contact_of: Vec<u32>,
     /// Numbers of candidates of which the filter knows something.
@@ -62,8 +62,8 @@ impl Sieve {
             subjects,
             policy: Arc::default(),
             candidates: Vec::new(),
-            addresses: Vec::new(),
-            contacts: Vec::new(),
+            addresses: Batch::default(),
+            contacts: Batch::default(),
             contact_of: Vec::new(),
             hits: Vec::new(),
             kept: Vec::new(),
@@ -169,7 +169,6 @@ impl Sieve {
         self.contacts.clear();
         self.contact_of.clear();
         self.candidates.reserve(spans.len());
-        self.addresses.reserve(spans.len());
         for (place, span) in (0u32..).zip(spans) {
             let body = &value[span.body as usize..span.end as usize];
             let Some(recipient) = RecipientView::parse(body).ok().filter(|r| !(tokens && r.brings_token))
@@ -178,8 +177,8 @@ impl Sieve {
                 self.groups.reject(RejectReason::MalformedRecipient, place);
                 continue;
             };
-            let address = match address_of(&self.subjects, channel, &recipient) {
-                Ok(address) => address,
+            match put_address(&mut self.addresses, &self.subjects, channel, &recipient) {
+                Ok(()) => {}
                 Err(Invalid::Missing) => {
                     self.groups.reject(RejectReason::MissingAddress, place);
                     continue;
@@ -188,14 +187,15 @@ impl Sieve {
                     self.groups.reject(RejectReason::InvalidAddress, place);
                     continue;
                 }
-            };
+            }
             if selection.wants_contacts() && !recipient.contact().is_empty() {
-                self.contacts.push(self.subjects.contact(job.tenant, recipient.contact()));
+                self.contacts.put_contact(&self.subjects, job.tenant, recipient.contact());
                 self.contact_of.push(u32::try_from(self.candidates.len()).unwrap_or(u32::MAX));
             }
-            self.addresses.push(address);
             self.candidates.push(Candidate { place, reason: None, consented: false });
         }
+        self.addresses.make(&self.subjects);
+        self.contacts.make(&self.subjects);
     }
 
     /// Second pass: asks the filter for all candidates at once, so that the look-ups wait for memory side by side. Of the
@@ -203,8 +203,10 @@ impl Sieve {
     fn ask(&mut self, selection: &Selection<'_>, now_ms: UnixMs) {
         let Self { candidates, addresses, contacts, contact_of, hits, .. } = self;
         hits.clear();
-        selection.hits(addresses, |number, hit| hits.push((u32::try_from(number).unwrap_or(u32::MAX), hit)));
-        selection.hits(contacts, |number, hit| hits.push((contact_of[number], hit)));
+        selection.hits(addresses.subjects(), |number, hit| {
+            hits.push((u32::try_from(number).unwrap_or(u32::MAX), hit))
+        });
+        selection.hits(contacts.subjects(), |number, hit| hits.push((contact_of[number], hit)));
         for (number, hit) in hits {
             let candidate = &mut candidates[*number as usize];
             candidate.reason = match (candidate.reason, selection.reason(*hit, now_ms)) {
@@ -228,13 +230,12 @@ impl Sieve {
             self.repeats.begin(self.candidates.len());
         }
         let mut forwarded = 0;
-        for ((number, candidate), &address) in (0u32..).zip(&self.candidates).zip(&self.addresses) {
+        let addresses = self.addresses.subjects();
+        for ((number, candidate), &address) in (0u32..).zip(&self.candidates).zip(addresses) {
             let Candidate { place, reason, .. } = *candidate;
             if let Some(reason) = reason {
                 self.groups.suppress(reason, place);
-            } else if !alone
-                && self.repeats.is_repeat(number, address, |other| self.addresses[other as usize])
-            {
+            } else if !alone && self.repeats.is_repeat(number, address, |other| addresses[other as usize]) {
                 self.groups.reject(RejectReason::DuplicateRecipient, place);
             } else if deferred {
                 self.groups.defer(place);
@@ -248,15 +249,16 @@ impl Sieve {
 }
 
 #[inline]
-fn address_of(
-    subjects: &Subjects,
+fn put_address(
+    batch: &mut Batch,
+    by: &Subjects,
     channel: Channel,
     recipient: &RecipientView<'_>,
-) -> Result<Subject, Invalid> {
+) -> Result<(), Invalid> {
     match channel {
-        Channel::Mail => recipient.postal.as_ref().map_or(Err(Invalid::Missing), |p| subjects.postal(p)),
+        Channel::Mail => recipient.postal.as_ref().map_or(Err(Invalid::Missing), |p| batch.put_postal(by, p)),
         Channel::Sms | Channel::Email | Channel::Voice | Channel::Fax => {
-            subjects.address(channel, recipient.address())
+            batch.put_address(by, channel, recipient.address())
         }
     }
 }

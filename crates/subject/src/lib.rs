@@ -10,14 +10,17 @@
 //!
 //! What is forwarded to a gateway is the recipient's own bytes, never a canonical form.
 
+mod batch;
 pub mod canonical;
 mod gateway;
 mod key;
+mod lanes;
 mod redacted;
 mod region;
 mod subjects;
 pub mod token;
 
+pub use batch::Batch;
 pub use canonical::{Invalid, Postal};
 pub use key::{Key, KeyError, KeyFile};
 pub use redacted::Redacted;

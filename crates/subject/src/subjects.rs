@@ -61,6 +61,14 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// Of the function's two words.
+    #[inline]
+    pub(crate) const fn of_words(words: [u64; 2]) -> Self {
+        Self(words)
+    }
+}
+
 impl From<Hash128> for Subject {
     #[inline]
     fn from(hash: Hash128) -> Self {
@@ -74,9 +82,12 @@ impl fmt::Debug for Subject {
     }
 }
 
+/// The derived key of a step.
+pub(crate) type StepKey = (u64, u64);
+
 /// The derived keys of the pseudo-random function, a step each, wiped when the last [`Subjects`] goes.
 #[derive(Zeroize, ZeroizeOnDrop)]
-struct PrfKeys([(u64, u64); STEPS_MAX]);
+struct PrfKeys([StepKey; STEPS_MAX]);
 
 /// The derived keys where they lie for good. They go first, so that they are wiped while their page is still locked.
 struct Held {
@@ -186,14 +197,7 @@ impl Subjects {
     /// As [`canonical::phone`].
     #[inline]
     pub fn phone(&self, address: &str) -> Result<Subject, Invalid> {
-        self.phone_octets(address.as_bytes())
-    }
-
-    #[inline]
-    fn phone_octets(&self, address: &[u8]) -> Result<Subject, Invalid> {
-        let mut form = canonical::Phone::new(Identity::Phone);
-        canonical::phone_into(address, self.region, &mut form)?;
-        Ok(self.keyed(form.keyed()))
+        self.address(Channel::Sms, address.as_bytes())
     }
 
     /// The subject of an e-mail address.
@@ -201,13 +205,7 @@ impl Subjects {
     /// # Errors
     /// As [`canonical::email`].
     pub fn email(&self, address: &str) -> Result<Subject, Invalid> {
-        self.email_octets(address.as_bytes())
-    }
-
-    fn email_octets(&self, address: &[u8]) -> Result<Subject, Invalid> {
-        let mut form = canonical::Email::new(Identity::Email);
-        canonical::email_into(address, &mut form)?;
-        Ok(self.keyed(form.keyed()))
+        self.address(Channel::Email, address.as_bytes())
     }
 
     /// The subject of a person at a postal address.
@@ -215,18 +213,13 @@ impl Subjects {
     /// # Errors
     /// As [`canonical::postal`].
     pub fn postal(&self, address: &Postal<'_>) -> Result<Subject, Invalid> {
-        Ok(self.keyed(canonical::postal(address)?.keyed()))
+        Ok(self.advance(self.first_of_postal(address)?, SCHEME))
     }
 
     /// The subject of a tenant's own contact id: `tenant ‖ 0x00 ‖ contact`, bytes as they are.
     #[must_use]
     pub fn contact(&self, tenant: Tenant<'_>, contact: &[u8]) -> Subject {
-        let mut hasher = self.hasher();
-        hasher.write_u8(Identity::Contact.number() as u8);
-        hasher.write(tenant.as_str().as_bytes());
-        hasher.write_u8(0);
-        hasher.write(contact);
-        self.advance(hasher.finish128().into(), SCHEME)
+        self.advance(self.first_of_contact(tenant, contact), SCHEME)
     }
 
     /// The subject of what stands in `Recipient.address` of a job of `channel`, as octets of UTF-8.
@@ -236,11 +229,57 @@ impl Subjects {
     /// that are not UTF-8 are [`Invalid::NotAnAddress`].
     #[inline]
     pub fn address(&self, channel: Channel, address: &[u8]) -> Result<Subject, Invalid> {
+        self.with_form(channel, address, |octets, length| {
+            self.advance(self.first_of(&octets[..length]), SCHEME)
+        })
+    }
+
+    /// Gives `identity ‖ canonical` of an address, and its length, to `then`, from where it was made: moving it costs as much as
+    /// making it. Zeros stand behind it.
+    #[inline]
+    pub(crate) fn with_form<T>(
+        &self,
+        channel: Channel,
+        address: &[u8],
+        then: impl FnOnce(&[u8], usize) -> T,
+    ) -> Result<T, Invalid> {
         match channel {
-            Channel::Sms | Channel::Voice | Channel::Fax => self.phone_octets(address),
-            Channel::Email => self.email_octets(address),
+            Channel::Sms | Channel::Voice | Channel::Fax => {
+                let mut form = canonical::Phone::new(Identity::Phone);
+                canonical::phone_into(address, self.region, &mut form)?;
+                Ok(then(form.octets(), form.keyed().len()))
+            }
+            Channel::Email => {
+                let mut form = canonical::Email::new(Identity::Email);
+                canonical::email_into(address, &mut form)?;
+                Ok(then(form.octets(), form.keyed().len()))
+            }
             Channel::Mail => Err(Invalid::Missing),
         }
+    }
+
+    /// Of the first scheme, whatever is made here otherwise: the subject of `identity ‖ canonical`.
+    #[inline]
+    pub(crate) fn first_of(&self, form: &[u8]) -> Subject {
+        self.hasher().hash(form).into()
+    }
+
+    pub(crate) fn first_of_postal(&self, address: &Postal<'_>) -> Result<Subject, Invalid> {
+        Ok(self.first_of(canonical::postal(address)?.keyed()))
+    }
+
+    pub(crate) fn first_of_contact(&self, tenant: Tenant<'_>, contact: &[u8]) -> Subject {
+        let mut hasher = self.hasher();
+        hasher.write_u8(Identity::Contact.number() as u8);
+        hasher.write(tenant.as_str().as_bytes());
+        hasher.write_u8(0);
+        hasher.write(contact);
+        hasher.finish128().into()
+    }
+
+    /// The keys of the first step and of those that are taken after it.
+    pub(crate) fn steps(&self) -> (StepKey, &[StepKey]) {
+        (self.held.keys.0[0], &self.held.keys.0[1..self.scheme as usize])
     }
 
     /// A value that tells a step of this key from any other, without telling the key; `None` when it has no such step. It
@@ -255,12 +294,6 @@ impl Subjects {
     fn hasher(&self) -> SipHasher24 {
         let (a, b) = self.held.keys.0[0];
         SipHasher24::new_with_keys(a, b)
-    }
-
-    /// `bytes` are the identity's byte and the canonical form.
-    #[inline]
-    fn keyed(&self, bytes: &[u8]) -> Subject {
-        self.advance(self.hasher().hash(bytes).into(), SCHEME)
     }
 }
 

@@ -19,7 +19,7 @@ const STEP: usize = 512;
 const NEAR: usize = 64;
 /// Opt-outs that come once it is loaded, and segments that are built anew ahead of need each time, as in the line.
 const COMING: u64 = 1_000_000;
-const AHEAD: usize = 1;
+pub(crate) const AHEAD: usize = 1;
 /// Look-ups of absent subjects whose false matches are counted.
 const FALSE_OF: u64 = 1_000_000_000;
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use tamis_policy::Policy;
+use tamis_subject::Subject;
 
 /// What is on record of a person: by address or by contact.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -55,6 +55,12 @@ impl<const N: usize> Form<N> {
         &self.bytes[..self.end]
     }
 
+    /// The same, and what stands behind it.
+    #[inline]
+    pub(crate) fn octets(&self) -> &[u8; N] {
+        &self.bytes
+    }
+
     /// The form itself. It is personal data.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,0 +1,210 @@
+//! Addresses whose subjects are made together, in a fraction of the time that each would take alone.
+
+use std::fmt;
+
+use tamis_campaign::{Channel, Identity, Tenant};
+
+use crate::lanes::{self, Blocks};
+use crate::redacted::REDACTED;
+use crate::subjects::StepKey;
+use crate::{Invalid, Postal, Subject, Subjects};
+
+/// Octets of the longest message that goes with others: three whole blocks and a rest.
+const SHORT_MOST: usize = 31;
+
+/// Canonical forms on their way to subjects, and the subjects of them, in the order in which they were put. Its memory is
+/// reused; `Debug` prints `<redacted>`.
+#[derive(Default)]
+pub struct Batch {
+    /// By their blocks: telephone numbers have two, most contacts and e-mail addresses three or four.
+    two: Group<2>,
+    three: Group<3>,
+    four: Group<4>,
+    subjects: Vec<Subject>,
+    hashed: Vec<Subject>,
+}
+
+/// Messages of one length in blocks, and whose each is: a number into the batch.
+#[derive(Default)]
+struct Group<const B: usize> {
+    messages: Vec<Blocks<B>>,
+    numbers: Vec<u32>,
+}
+
+impl Batch {
+    /// Forgets what was put before.
+    pub fn clear(&mut self) {
+        self.subjects.clear();
+        self.two.clear();
+        self.three.clear();
+        self.four.clear();
+    }
+
+    /// The subjects of all that was put, after [`Batch::make`].
+    #[inline]
+    #[must_use]
+    pub fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+
+    /// Puts what stands in `Recipient.address` of a job of `channel`.
+    ///
+    /// # Errors
+    /// As [`Subjects::address`]; nothing is put then.
+    #[inline]
+    pub fn put_address(&mut self, by: &Subjects, channel: Channel, address: &[u8]) -> Result<(), Invalid> {
+        by.with_form(channel, address, |octets, length| self.put(by, octets, length))
+    }
+
+    /// Puts a person at a postal address.
+    ///
+    /// # Errors
+    /// As [`Subjects::postal`]; nothing is put then.
+    pub fn put_postal(&mut self, by: &Subjects, address: &Postal<'_>) -> Result<(), Invalid> {
+        self.subjects.push(by.first_of_postal(address)?);
+        Ok(())
+    }
+
+    /// Puts a tenant's own contact id.
+    pub fn put_contact(&mut self, by: &Subjects, tenant: Tenant<'_>, contact: &[u8]) {
+        let length = 1 + tenant.as_str().len() + 1 + contact.len();
+        let mut octets = [0; SHORT_MOST + 1];
+        if length > SHORT_MOST {
+            return self.subjects.push(by.first_of_contact(tenant, contact));
+        }
+        octets[0] = Identity::Contact.number() as u8;
+        octets[1..][..tenant.as_str().len()].copy_from_slice(tenant.as_str().as_bytes());
+        octets[length - contact.len()..length].copy_from_slice(contact);
+        self.put(by, &octets, length);
+    }
+
+    /// Makes the subjects of all that was put.
+    pub fn make(&mut self, by: &Subjects) {
+        let Self { two, three, four, subjects, hashed } = self;
+        let (first, later) = by.steps();
+        two.make(first, hashed, subjects);
+        three.make(first, hashed, subjects);
+        four.make(first, hashed, subjects);
+        for &step in later {
+            three.messages.clear();
+            three.messages.extend(subjects.iter().map(|subject| lanes::of_subject(*subject)));
+            lanes::hash(step, &three.messages, subjects);
+        }
+    }
+
+    /// Puts a message of the keyed function: the first `length` of `octets`, `identity ‖ canonical`.
+    #[inline]
+    fn put(&mut self, by: &Subjects, octets: &[u8], length: usize) {
+        let number = self.subjects.len() as u32;
+        let with_others = self.two.put(number, octets, length)
+            || self.three.put(number, octets, length)
+            || self.four.put(number, octets, length);
+        // One of another length has its subject at once, the others in `make`.
+        self.subjects.push(if with_others {
+            Subject::of_words([0; 2])
+        } else {
+            by.first_of(&octets[..length])
+        });
+    }
+}
+
+impl<const B: usize> Group<B> {
+    fn clear(&mut self) {
+        self.messages.clear();
+        self.numbers.clear();
+    }
+
+    /// Takes a message of `B` blocks.
+    #[inline]
+    fn put(&mut self, number: u32, octets: &[u8], length: usize) -> bool {
+        let Some(blocks) = lanes::blocks(octets, length) else { return false };
+        self.messages.push(blocks);
+        self.numbers.push(number);
+        true
+    }
+
+    fn make(&self, key: StepKey, hashed: &mut Vec<Subject>, to: &mut [Subject]) {
+        lanes::hash(key, &self.messages, hashed);
+        for (number, subject) in self.numbers.iter().zip(hashed) {
+            to[*number as usize] = *subject;
+        }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Key, Region};
+
+    #[derive(Debug, Clone)]
+    enum Put {
+        Address(Channel, String),
+        Contact(String),
+        Postal(String),
+    }
+
+    fn put() -> impl Strategy<Value = Put> {
+        let channel = prop::sample::select(Channel::ALL);
+        let address = prop_oneof![
+            "\\+33[67][0-9]{8}",
+            "0[67] [0-9]{2} [0-9]{2} [0-9]{2} [0-9]{2}",
+            "\\+1 ?[2-9][0-9]{9}",
+            "[a-z]{1,40}@[a-z]{1,20}\\.example",
+            " ?",
+        ];
+        prop_oneof![
+            4 => (channel, address).prop_map(|(channel, address)| Put::Address(channel, address)),
+            1 => "[a-z0-9é]{0,40}".prop_map(Put::Contact),
+            1 => "[A-Za-z ]{0,20}".prop_map(Put::Postal),
+        ]
+    }
+
+    fn postal(name: &str) -> Postal<'_> {
+        Postal { name, street: "", extra: "", postal_code: "75001", city: "", country: "FR" }
+    }
+
+    proptest! {
+        /// Guarantees: together they have the subjects that each has alone, in the order in which they were put, under whatever
+        /// step of the key; what is no address is refused alike, and leaves nothing behind.
+        #[test]
+        fn subjects_made_together_are_those_made_alone(
+            jobs in prop::collection::vec(prop::collection::vec(put(), 0..30), 1..4),
+            steps in 0u8..3,
+        ) {
+            let first = Key::generate().expect("random bytes");
+            let key = (0..steps).fold(first, |key, _| key.with_another_step().expect("there is room"));
+            let by = Subjects::new(&key, Region::parse("FR").expect("a region"));
+            let tenant = Tenant::parse("acme").expect("a tenant");
+            let mut batch = Batch::default();
+            for job in &jobs {
+                batch.clear();
+                let mut alone = Vec::new();
+                for put in job {
+                    let (together, one) = match put {
+                        Put::Address(channel, address) => {
+                            let address = address.as_bytes();
+                            (batch.put_address(&by, *channel, address), by.address(*channel, address))
+                        }
+                        Put::Contact(contact) => {
+                            batch.put_contact(&by, tenant, contact.as_bytes());
+                            (Ok(()), Ok(by.contact(tenant, contact.as_bytes())))
+                        }
+                        Put::Postal(name) => (batch.put_postal(&by, &postal(name)), by.postal(&postal(name))),
+                    };
+                    prop_assert_eq!(together, one.map(|_| ()));
+                    alone.extend(one);
+                }
+                batch.make(&by);
+                prop_assert!(batch.subjects() == alone);
+            }
+        }
+    }
+}
