@@ -1,5 +1,6 @@
 //! The other line: follow → apply → index. One thread reads the suppression log and is the filter's only writer.
 
+mod loading;
 mod progress;
 
 use std::sync::Arc;
@@ -106,24 +107,16 @@ impl<B: Bus> Follow<B> {
         }
         let mut next = None;
         let mut loaded = Some(loaded);
-        let mut target: Option<Positions> = None;
         let mut key_check_sent: Option<Stopwatch> = None;
+        let Some(target) = self.target(&mut asker) else { return Ok(()) };
+        self.load(&mut follower, &mut reader, &target, |records, position| {
+            progress.note(records, position, &target, watch.elapsed());
+            self.health.set(Check::Filter, false, progress.text());
+        })?;
         while !self.stop.load(Ordering::Relaxed) {
-            if loaded.is_some() && target.is_none() {
-                target = asker.ask(ASK_TIMEOUT).ok();
-                if target.is_none() {
-                    tracing::warn!("suppression log cannot be asked: not loading yet");
-                    std::thread::sleep(RETRY);
-                }
-            }
             let wait = if next.is_some() { POLL_WAIT_BRIEF } else { POLL_WAIT };
             let steps = self.poll(&mut follower, &mut reader, wait)?;
-            self.apply(&steps).map_err(|error| {
-                if let Some(snapshots) = &self.snapshots {
-                    snapshots.condemn();
-                }
-                Stopped::Snapshot(error)
-            })?;
+            self.apply(&steps)?;
             self.filter.set_told(reader.told, reader.outdated);
             if reader.loaded
                 && self.renew(&reader.subjects, &mut next, &mut asker)
@@ -139,11 +132,9 @@ impl<B: Bus> Follow<B> {
                 tracing::info!(scheme = reader.subjects.newest(), "filter rebuilt under the new key");
             }
             if loaded.is_some() {
-                progress.note(steps.len() as u64, &self.filter.position(), target.as_ref(), watch.elapsed());
+                progress.note(steps.len() as u64, &self.filter.position(), &target, watch.elapsed());
             }
-            if let (Some(target), true) = (&target, loaded.is_some())
-                && self.filter.position().reaches(target)
-            {
+            if loaded.is_some() && self.filter.position().reaches(&target) {
                 if reader.key_checked {
                     reader.loaded = true;
                     self.finish_loading(&watch);
@@ -277,7 +268,17 @@ impl<B: Bus> Follow<B> {
         Ok(steps)
     }
 
-    fn apply(&self, steps: &[(i32, i64, Step)]) -> Result<(), Unreadable> {
+    /// Applies what was read. What of it can't be read of the snapshot in use condemns that.
+    fn apply(&self, steps: &[(i32, i64, Step)]) -> Result<(), Stopped> {
+        self.apply_all(steps).map_err(|error| {
+            if let Some(snapshots) = &self.snapshots {
+                snapshots.condemn();
+            }
+            Stopped::Snapshot(error)
+        })
+    }
+
+    fn apply_all(&self, steps: &[(i32, i64, Step)]) -> Result<(), Unreadable> {
         // What takes long is made beside the index, while the workers go on reading it.
         let subjects = steps.iter().filter_map(|(_, _, step)| step.subject());
         let ahead = if self.filter.is_loaded() { AHEAD } else { 0 };

@@ -13,7 +13,7 @@ const SPEED_OVER: Duration = Duration::from_secs(1);
 pub(super) struct Progress {
     from: Positions,
     records: u64,
-    /// Of the way; not known until the log has answered where it ends.
+    /// Of the way; not known before the first is read.
     percent: Option<u64>,
     /// Records a second, as last measured.
     speed: Option<u64>,
@@ -30,15 +30,9 @@ impl Progress {
 
     /// So many more records were read by `now`; the filter stands at `position` on its way to `target`. Says so in the
     /// log, if the last time was long ago.
-    pub(super) fn note(
-        &mut self,
-        records: u64,
-        position: &Positions,
-        target: Option<&Positions>,
-        now: Duration,
-    ) {
+    pub(super) fn note(&mut self, records: u64, position: &Positions, target: &Positions, now: Duration) {
         self.records += records;
-        self.percent = target.map(|target| percent(self.from.behind(target), position.behind(target)));
+        self.percent = Some(percent(self.from.behind(target), position.behind(target)));
         let (since, before) = self.measured;
         let over = now.saturating_sub(since);
         if over >= SPEED_OVER {
@@ -86,11 +80,11 @@ mod tests {
             (1, [240, 300, 9], 4_001, "loading: 449 records, 100 %, 0 records a second"),
         ] {
             let position = Positions::new(position.to_vec());
-            progress.note(records, &position, Some(&target), Duration::from_millis(ms));
+            progress.note(records, &position, &target, Duration::from_millis(ms));
             assert_eq!(progress.text(), text);
         }
         for (ms, logged_ms) in [(4_999, 0), (5_000, 5_000), (9_999, 5_000), (10_001, 10_001)] {
-            progress.note(0, &target, Some(&target), Duration::from_millis(ms));
+            progress.note(0, &target, &target, Duration::from_millis(ms));
             assert_eq!(
                 progress.logged,
                 Duration::from_millis(logged_ms),
@@ -98,9 +92,7 @@ mod tests {
             );
         }
         let mut empty = Progress::new(Positions::zero(3));
-        empty.note(0, &Positions::zero(3), None, Duration::ZERO);
-        assert_eq!(empty.text(), "loading: 0 records");
-        empty.note(0, &Positions::zero(3), Some(&Positions::zero(3)), Duration::ZERO);
+        empty.note(0, &Positions::zero(3), &Positions::zero(3), Duration::ZERO);
         assert_eq!(empty.text(), "loading: 0 records, 100 %");
     }
 }
