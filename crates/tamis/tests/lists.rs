@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
 
-use house::{Service, done, ends, house, run};
+use house::{Service, done, ends, house, house_on, run};
 use serde_json::Value;
 
 /// One of the people of these tests.
@@ -111,7 +111,7 @@ fn exported_and_sealed(dir: &Path) {
     let other = age::x25519::Identity::generate().to_public().to_string();
     let sealed =
         ["suppress", "export", "--tenant", "acme", "--age-recipients-file", "r.txt", "--age-recipient"];
-    let output = run(dir, &[&sealed[..], &[&other]].concat(), b"");
+    let output = run(dir, &[&sealed[..], &[&other]].concat(), "");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let to_file = [&sealed[..], &[&other, "-o", "acme.age"]].concat();
     done(dir, &to_file, "");
@@ -198,7 +198,7 @@ fn refused(dir: &Path) {
 
 #[test]
 fn lists_are_cleaned_and_records_exported_where_no_service_runs() {
-    let house = house(|_, settings| settings);
+    let house = house();
     let dir = house.path();
     fill(dir);
     exported(dir);
@@ -210,7 +210,7 @@ fn lists_are_cleaned_and_records_exported_where_no_service_runs() {
 
 #[test]
 fn a_running_service_lends_its_filter() {
-    let house = house(|_, settings| settings);
+    let house = house();
     let dir = house.path();
     let service = Service::start(dir);
     fill(dir);
@@ -222,14 +222,7 @@ fn a_running_service_lends_its_filter() {
 
 #[test]
 fn on_kafka_it_is_the_same() {
-    let servers = kafka_harness::shared().bootstrap();
-    let house = house(|name, settings| {
-        settings
-            .replace("kind = \"embedded\"", "kind = \"kafka\"")
-            .replace("127.0.0.1:9092", &servers)
-            .replace("prefix = \"tamis\"", &format!("prefix = \"{name}\""))
-            .replace("\"tamis-router\"", &format!("\"{name}\""))
-    });
+    let house = house_on(&kafka_harness::shared().bootstrap());
     let dir = house.path();
     done(dir, &["topics", "apply"], "");
     fill(dir);
