@@ -23,8 +23,8 @@ enum Fate {
     /// No row: it stays as it is.
     Blank,
     Rejected(RejectReason),
-    /// The number of its address.
-    Asked(usize),
+    /// The number of its address, and whether a cell of it is a formula.
+    Asked(usize, bool),
 }
 
 /// Rows that are judged together, and what became of those before.
@@ -84,7 +84,8 @@ impl Batch {
         self.put += 1;
         let fate = match known {
             Ok(Known { address, contact }) => {
-                if escaped {
+                let has_formula = escape::has_any(row.raw, row.cells);
+                if escaped && has_formula {
                     escape::put(row.raw, row.cells, &mut self.bytes);
                 } else {
                     self.bytes.extend_from_slice(row.raw);
@@ -95,7 +96,7 @@ impl Batch {
                     self.contacts.push(contact);
                     self.contact_of.push(number);
                 }
-                Fate::Asked(number)
+                Fate::Asked(number, has_formula)
             }
             Err(Unknown::Rejected(reason)) => Fate::Rejected(reason),
             Err(Unknown::Malformed(expected)) => {
@@ -126,7 +127,7 @@ impl Batch {
             let keeps = match fate {
                 Fate::Blank => true,
                 Fate::Rejected(reason) => note(&mut report.rows, &mut report.rejected, reason),
-                Fate::Asked(number) => match reasons[number] {
+                Fate::Asked(number, has_formula) => match reasons[number] {
                     Some(reason) => note(&mut report.rows, &mut report.suppressed, reason),
                     None if repeated[number] => {
                         note(&mut report.rows, &mut report.rejected, RejectReason::DuplicateRecipient)
@@ -134,6 +135,7 @@ impl Batch {
                     None => {
                         report.rows += 1;
                         report.kept += 1;
+                        report.formulas += u32::from(has_formula);
                         true
                     }
                 },

@@ -206,9 +206,11 @@ fn postal_lists_and_contacts_are_cleaned_too() {
 #[test]
 fn formulas_are_escaped_when_that_is_asked() {
     let list = "tel;=note\n+33639981235;\"=1+1\"\n+33639981234;=2\n";
-    assert_eq!(without_1234(&ask(Channel::Sms), list).0, "tel;=note\n+33639981235;\"=1+1\"\n");
+    let (out, report) = without_1234(&ask(Channel::Sms), list);
+    assert_eq!((&*out, report.formulas), ("tel;=note\n+33639981235;\"=1+1\"\n", 1), "of rows that are kept");
     let asked = Ask { escape: true, ..ask(Channel::Sms) };
-    assert_eq!(without_1234(&asked, list).0, "tel;'=note\n+33639981235;\"'=1+1\"\n");
+    let (out, report) = without_1234(&asked, list);
+    assert_eq!((&*out, report.formulas), ("tel;'=note\n+33639981235;\"'=1+1\"\n", 1));
 }
 
 /// Guarantees: a file that is not what it says is refused by the line where that shows and what was expected there, and nothing of

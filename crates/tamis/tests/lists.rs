@@ -182,6 +182,30 @@ fn scrubbed(dir: &Path) {
     assert_eq!(done(dir, &scrub, &mail), mail, "the record is of channel sms");
 }
 
+/// Guarantees: where the policy asks for a consent, whoever has none is dropped as NO_CONSENT after every other reason, by address or
+/// by contact; service messages need none; and a list is refused where the line would refuse the job.
+/// Fails when: consents are not looked at, or not by the door that is asked.
+fn scrubbed_by_policy(dir: &Path) {
+    let policy =
+        "version = \"7\"\n[[tenant]]\nid = \"acme\"\nchannels = [\"sms\"]\nconsent_required = [\"sms\"]\n";
+    std::fs::write(dir.join("policy.toml"), policy).expect("a policy");
+    let list =
+        format!("tel,contact\n{},\n{},c-1\n{},k\n", number(1).trim(), number(600).trim(), number(601).trim());
+    let scrub = ["scrub", "-", "--tenant", "acme", "--channel", "sms"];
+    let (out, err) = ends(dir, &[&scrub[..], &["--report", "c.json"]].concat(), &list, 0);
+    assert_eq!(out, "tel,contact\n", "{err}");
+    assert!(err.contains("2  stop_reply") && err.contains("1  no_consent"), "{err}");
+    let report = std::fs::read_to_string(dir.join("c.json")).expect("it is there");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((&report["policy_version"], &report["needs_consent"]), (&"7".into(), &true.into()));
+    assert_eq!(report["suppressed"][1]["rows"].to_string(), "[[2,2]]");
+    assert_eq!(done(dir, &[&scrub[..], &["--purpose", "service"]].concat(), &list), list);
+    for args in [["--tenant", "acme", "--channel", "voice"], ["--tenant", "other", "--channel", "sms"]] {
+        let (out, err) = ends(dir, &[&["scrub", "-"], &args[..]].concat(), &list, 5);
+        assert!(out.is_empty() && err.contains("refused, as a job would be"), "{err}");
+    }
+}
+
 /// Guarantees: of a file that is no list nothing is left behind, its words are not repeated, and it ends with 3.
 fn refused(dir: &Path) {
     std::fs::write(dir.join("bad.csv"), "tel;x\n+33639905000;\"Camille\n").expect("a file");
@@ -206,6 +230,7 @@ fn lists_are_cleaned_and_records_exported_where_no_service_runs() {
     exported_and_sealed(dir);
     scrubbed(dir);
     refused(dir);
+    scrubbed_by_policy(dir);
 }
 
 #[test]
@@ -217,6 +242,7 @@ fn a_running_service_lends_its_filter() {
     exported(dir);
     exported_to_files(dir);
     scrubbed(dir);
+    scrubbed_by_policy(dir);
     drop(service);
 }
 

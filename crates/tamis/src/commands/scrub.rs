@@ -134,7 +134,7 @@ impl Scrub {
         if global.json {
             return output::json(&told);
         }
-        let words = in_words(&report);
+        let words = in_words(&report, self.escape);
         if self.output.is_some() {
             return output::line(words);
         }
@@ -300,12 +300,18 @@ impl tamis_scrub::Filter for Known<'_> {
     }
 }
 
-fn in_words(report: &Report) -> String {
+fn in_words(report: &Report, escaped: bool) -> String {
     let mut text = format!("kept {} of {} rows", report.kept, report.rows);
     let suppressed = report.suppressed.iter().map(|(reason, places)| (reason.as_str(), places.count()));
     let rejected = report.rejected.iter().map(|(reason, places)| (reason.as_str(), places.count()));
     for (reason, count) in suppressed.chain(rejected) {
         text.push_str(&format!("\n  {count:>10}  {reason}"));
+    }
+    if report.formulas > 0 && !escaped {
+        let rows = report.formulas;
+        text.push_str(&format!(
+            "\n{rows} kept rows have cells that a spreadsheet takes for formulas: --escape makes texts of them"
+        ));
     }
     if let Some(bad) = &report.first_malformed {
         text.push_str(&format!("\nthe first malformed row: {bad}"));
