@@ -16,3 +16,6 @@ pub const RECIPIENTS_MAX: usize = 100_000;
 
 /// Unix time in milliseconds; the unit of every clock reading that crosses a crate line.
 pub type UnixMs = i64;
+
+/// A day of it.
+pub const DAY_MS: UnixMs = 86_400_000;

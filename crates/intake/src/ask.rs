@@ -88,16 +88,38 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     })
 }
 
-impl Written {
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
-        json(body)
-    }
+/// A call that takes such a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Add,
+    Lift,
+    LookUp,
+    Links,
+    Grant,
+    Withdraw,
+}
 
-    /// Refuses what is a field elsewhere, but not here.
-    fn without(&self, fields: &[(&str, &Option<Scalar>)]) -> Result<(), Refusal> {
-        match fields.iter().find(|(_, value)| value.is_some()) {
-            Some((name, _)) => Err(Refusal::field(name, "not a field of this call")),
-            None => Ok(()),
+impl Written {
+    /// Reads `body`, and refuses what is a field elsewhere, but not of `call`.
+    fn read(body: &[u8], call: Call) -> Result<Self, Refusal> {
+        use Call::{Add, Grant, Lift, Links, LookUp, Withdraw};
+        let it: Self = json(body)?;
+        // Tenant and addresses are everybody's.
+        let fields: [(&str, bool, &[Call]); 10] = [
+            ("scope", it.scope.is_some(), &[Add, Lift]),
+            ("list", it.list.is_some(), &[Add, Lift, Links]),
+            ("channel", it.channel.is_some(), &[Add, Lift, Links, Grant, Withdraw]),
+            ("reason", it.reason.is_some(), &[Add, Lift]),
+            ("contacts", it.contacts.is_some(), &[Add, Lift, LookUp, Grant, Withdraw]),
+            ("postal", it.postal.is_some(), &[Add, Lift, LookUp]),
+            ("evidence", it.evidence.is_some(), &[Add, Lift, Grant, Withdraw]),
+            ("expires_at_ms", it.expires_at_ms.is_some(), &[Add, Lift, Grant]),
+            ("granted_at_ms", it.granted_at_ms.is_some(), &[Grant]),
+            ("reason_text", it.reason_text.is_some(), &[Lift]),
+        ];
+        match fields.iter().find(|(_, stands, calls)| *stands && !calls.contains(&call)) {
+            Some((name, ..)) => Err(Refusal::field(name, "not a field of this call")),
+            None => Ok(it),
         }
     }
 }
@@ -118,11 +140,11 @@ fn unknown_field(words: &str) -> Refusal {
 impl Ask {
     /// What `body` asks at `door` in the name of `caller`.
     pub(crate) fn read(body: &[u8], door: Door, caller: &Caller) -> Result<Self, Refusal> {
-        let written = Written::read(body)?;
-        written.without(&[("granted_at_ms", &written.granted_at_ms)])?;
-        if door == Door::Add {
-            written.without(&[("reason_text", &written.reason_text)])?;
-        }
+        let call = match door {
+            Door::Add => Call::Add,
+            Door::Lift => Call::Lift,
+        };
+        let written = Written::read(body, call)?;
         let channel = channel(written.channel)?;
         let reason = reason(written.reason)?;
         let evidence = opaque("evidence", written.evidence)?;
@@ -149,18 +171,7 @@ impl Ask {
 impl LinksAsk {
     /// What `body` asks in the name of `caller`.
     pub(crate) fn read(body: &[u8], caller: &Caller) -> Result<Self, Refusal> {
-        let written = Written::read(body)?;
-        written.without(&[
-            ("scope", &written.scope),
-            ("reason", &written.reason),
-            ("evidence", &written.evidence),
-            ("expires_at_ms", &written.expires_at_ms),
-            ("granted_at_ms", &written.granted_at_ms),
-            ("reason_text", &written.reason_text),
-        ])?;
-        if written.contacts.is_some() || written.postal.is_some() {
-            return Err(Refusal::field("addresses", "links are made for addresses only"));
-        }
+        let written = Written::read(body, Call::Links)?;
         let channel = channel(written.channel)?
             .filter(|channel| *channel != Channel::Mail)
             .ok_or_else(|| Refusal::field("channel", "a link is of one channel, and post has none"))?;
@@ -173,7 +184,7 @@ impl LinksAsk {
 impl ConsentAsk {
     /// What `body` asks to record, in the name of `caller`, at `now_ms`.
     pub(crate) fn granted(body: &[u8], caller: &Caller, now_ms: UnixMs) -> Result<Self, Refusal> {
-        let written = Written::read(body)?;
+        let written = Written::read(body, Call::Grant)?;
         let granted = written.granted_at_ms.is_some();
         let expires = written.expires_at_ms.is_some();
         let ask = Self::read(written, caller)?;
@@ -200,24 +211,10 @@ impl ConsentAsk {
 
     /// What `body` asks to withdraw, in the name of `caller`.
     pub(crate) fn withdrawn(body: &[u8], caller: &Caller) -> Result<Self, Refusal> {
-        let written = Written::read(body)?;
-        written.without(&[
-            ("granted_at_ms", &written.granted_at_ms),
-            ("expires_at_ms", &written.expires_at_ms),
-        ])?;
-        Self::read(written, caller)
+        Self::read(Written::read(body, Call::Withdraw)?, caller)
     }
 
     fn read(written: Written, caller: &Caller) -> Result<Self, Refusal> {
-        written.without(&[
-            ("scope", &written.scope),
-            ("list", &written.list),
-            ("reason", &written.reason),
-            ("reason_text", &written.reason_text),
-        ])?;
-        if written.postal.is_some() {
-            return Err(Refusal::field("postal", "not a field of this call"));
-        }
         let evidence = opaque("evidence", written.evidence)?.filter(|text| !text.trim().is_empty());
         Ok(Self {
             tenant: tenant(written.tenant, caller)?.ok_or_else(no_tenant)?,
@@ -241,17 +238,7 @@ fn a_year_after(ms: UnixMs) -> UnixMs {
 impl LookUp {
     /// What `body` asks in the name of `caller`.
     pub(crate) fn read(body: &[u8], caller: &Caller) -> Result<Self, Refusal> {
-        let written = Written::read(body)?;
-        written.without(&[
-            ("scope", &written.scope),
-            ("list", &written.list),
-            ("channel", &written.channel),
-            ("reason", &written.reason),
-            ("evidence", &written.evidence),
-            ("expires_at_ms", &written.expires_at_ms),
-            ("granted_at_ms", &written.granted_at_ms),
-            ("reason_text", &written.reason_text),
-        ])?;
+        let written = Written::read(body, Call::LookUp)?;
         let tenant = tenant(written.tenant, caller)?.ok_or_else(no_tenant)?;
         Ok(Self { tenant, rows: Rows::take(written.addresses, written.contacts, written.postal)? })
     }

@@ -4,10 +4,8 @@
 //! too. So a consent given anew must lift that opt-out, and may only when it was given after: a list of old consents that is sent
 //! again must not undo what was withdrawn since (nothing that adds in bulk can lift).
 
-use axum::Json;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use serde_json::{Value, json};
 use tamis_bus::KeyedRecord;
 use tamis_campaign::{Identity, RecordReason, Tenant, UnixMs};
 use tamis_subject::{SCHEME, Subject, Subjects};
@@ -17,15 +15,15 @@ use tamis_wire::record::{self, Record, Scope, State};
 use crate::access::Caller;
 use crate::answer::Refusal;
 use crate::ask::ConsentAsk;
-use crate::audit::{self, Change, Of};
+use crate::audit::Change;
 use crate::body;
 use crate::once::Once;
 use crate::openapi::schemas;
 use crate::problems::Code;
+use crate::recording::{Deed, Made, Rejected};
 use crate::rows::Row;
 use crate::scopes::KeyScope;
-use crate::state::{ApiState, Place};
-use crate::suppressions::{Rejected, position};
+use crate::state::ApiState;
 
 /// What is said of a consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,53 +53,32 @@ async fn write(state: ApiState, request: Request, said: Said) -> Result<Response
     let (caller, place) = state.enter(&request, KeyScope::Consents)?;
     let once = Once::of(&request, &caller)?;
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
-    state.once(once, &body, record_all(&state, &body, said, caller, place)).await
+    let work = async {
+        let now_ms = crate::now_ms();
+        let (ask, reason, change) = match said {
+            Said::Granted => {
+                let ask = ConsentAsk::granted(&body, &caller, now_ms)?;
+                (ask, RecordReason::Consent, Change::GrantConsent)
+            }
+            Said::Withdrawn => {
+                let ask = ConsentAsk::withdrawn(&body, &caller)?;
+                (ask, RecordReason::ConsentWithdrawn, Change::WithdrawConsent)
+            }
+        };
+        let deed = Deed { change, reason, evidence: ask.evidence.clone() };
+        state.carry_out(deed, &caller, place, move |state, by| records(state, &ask, said, by, now_ms)).await
+    };
+    state.once(once, &body, work).await
 }
 
-async fn record_all(
-    state: &ApiState,
-    body: &[u8],
-    said: Said,
-    caller: Caller,
-    place: Place,
-) -> Result<Json<Value>, Refusal> {
-    let now_ms = crate::now_ms();
-    let ask = match said {
-        Said::Granted => ConsentAsk::granted(body, &caller, now_ms)?,
-        Said::Withdrawn => ConsentAsk::withdrawn(body, &caller)?,
-    };
-    state.loaded()?;
-    let evidence = ask.evidence.clone();
-    let (shared, working, by) = (state.clone(), place.clone(), caller.clone());
-    let made = tokio::task::spawn_blocking(move || {
-        let _place = working;
-        records(&shared, &ask, said, &by, now_ms)
-    });
-    let (records, accepted, rejected) = made.await.map_err(|_| Refusal::defect())??;
-    if accepted == 0 {
-        return Err(Refusal::new(Code::AllRejected, "every row is rejected")
-            .with(json!({ "accepted": 0, "rejected": rejected })));
-    }
-    let reached = state.record(records, &caller.id, place).await?;
-    let (reason, change) = match said {
-        Said::Granted => (RecordReason::Consent, Change::GrantConsent),
-        Said::Withdrawn => (RecordReason::ConsentWithdrawn, Change::WithdrawConsent),
-    };
-    state.metrics.suppression_records(reason, caller.source, accepted as u64);
-    let of = Of { count: accepted, rejected: rejected.len(), evidence: &evidence, reached: Some(&reached) };
-    audit::changed(&caller, change, &of);
-    let position = position(&reached, state.filter.read().position());
-    Ok(Json(json!({ "accepted": accepted, "rejected": rejected, "position": position })))
-}
-
-/// The records to write, how many rows they are of, and the rows that make none.
+/// The records to write, and the rows that make none.
 fn records(
     state: &ApiState,
     ask: &ConsentAsk,
     said: Said,
     caller: &Caller,
     now_ms: UnixMs,
-) -> Result<(Vec<KeyedRecord>, usize, Vec<Rejected>), Refusal> {
+) -> Result<Made, Refusal> {
     let subjects = state.filter.doors();
     let expired = said == Said::Granted && ask.expires_at_ms != 0 && ask.expires_at_ms <= now_ms;
     let rows: Vec<Row> = ask.rows.subjects(&subjects.first(), Tenant::parse(&ask.tenant).ok()).collect();
@@ -110,33 +87,37 @@ fn records(
         Said::Withdrawn => vec![None; rows.len()],
     };
     let maker = Maker { state, ask, caller, subjects: &subjects };
-    let (mut records, mut accepted, mut rejected) = (Vec::new(), 0, Vec::new());
+    let mut made = Made::default();
     for (Row { field, index, subject }, withdrawn) in rows.into_iter().zip(withdrawn) {
         let code = match subject {
             Err(code) => code,
             Ok(_) if expired => "EXPIRED",
             Ok(_) if withdrawn.is_some_and(|at_ms| at_ms >= ask.granted_at_ms) => "WITHDRAWN_SINCE",
             Ok(who) => {
-                accepted += 1;
+                made.accepted += 1;
                 match said {
                     Said::Granted => {
-                        records.push(maker.record(who, RecordReason::Consent, State::InForce));
+                        made.records.push(maker.record(who, RecordReason::Consent, State::InForce));
                         if withdrawn.is_some() {
-                            records.push(maker.record(who, RecordReason::ConsentWithdrawn, State::Lifted));
+                            made.records.push(maker.record(
+                                who,
+                                RecordReason::ConsentWithdrawn,
+                                State::Lifted,
+                            ));
                         }
                     }
                     // The opt-out first: between the two nobody is written to.
                     Said::Withdrawn => {
-                        records.push(maker.record(who, RecordReason::ConsentWithdrawn, State::InForce));
-                        records.push(maker.record(who, RecordReason::Consent, State::Lifted));
+                        made.records.push(maker.record(who, RecordReason::ConsentWithdrawn, State::InForce));
+                        made.records.push(maker.record(who, RecordReason::Consent, State::Lifted));
                     }
                 }
                 continue;
             }
         };
-        rejected.push(Rejected { field, index, code });
+        made.rejected.push(Rejected { field, index, code });
     }
-    Ok((records, accepted, rejected))
+    Ok(made)
 }
 
 /// When each row's consent for this channel was withdrawn, where that is in force.

@@ -241,16 +241,18 @@ struct Judge {
     list: String,
     channel: String,
     purpose: String,
+    #[serde(default)]
+    needs_consent: bool,
     of: Subjects,
 }
 
-/// `{"tenant","list","channel","purpose","of":{"scheme","subjects"}}` → `{"position","decided_at_ms","reasons"}`: for each subject a
-/// byte, the number of the lowest reason for which the line would drop it, or 0; in base64.
+/// `{"tenant","list","channel","purpose","needs_consent","of":{"scheme","subjects"}}` → `{"position","decided_at_ms","reasons"}`: for
+/// each subject a byte, the number of the lowest reason for which the line would drop it, or 0; in base64.
 pub(crate) async fn judge(State(state): State<ApiState>, request: Request) -> Result<Json<Value>, Refusal> {
     let (caller, place) = state.enter_local(&request)?;
     let local = operators(&state, &caller)?;
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
-    let Judge { tenant, list, channel, purpose, of } = parse(&body, "body")?;
+    let Judge { tenant, list, channel, purpose, needs_consent, of } = parse(&body, "body")?;
     named(Some(&tenant))?;
     let channel = Channel::from_name(&channel).ok_or_else(|| Refusal::field("channel", "not a channel"))?;
     let purpose =
@@ -265,7 +267,8 @@ pub(crate) async fn judge(State(state): State<ApiState>, request: Request) -> Re
         let mut reasons = Vec::with_capacity(subjects.len());
         for some in subjects.chunks(STILL) {
             let view = state.filter.read();
-            view.select(&tenant, &list, channel, purpose).reasons(some, decided_at_ms, &mut reasons);
+            let selection = view.selection(&tenant, &list, channel, purpose, needs_consent);
+            selection.reasons(some, decided_at_ms, &mut reasons);
         }
         // If the key changed meanwhile, some were not looked for under their own.
         same_key(of.scheme, &state.filter)?;

@@ -5,7 +5,7 @@ use axum::extract::{Request, State as Shared};
 use serde_json::{Value, json};
 use tamis_campaign::{Channel, Identity, Tenant};
 use tamis_subject::Subject;
-use tamis_subject::token::{Minter, NamesTooLong, Token};
+use tamis_subject::token::Token;
 
 use crate::answer::Refusal;
 use crate::ask::LinksAsk;
@@ -13,9 +13,6 @@ use crate::body;
 use crate::openapi::schemas;
 use crate::scopes::KeyScope;
 use crate::state::ApiState;
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
 
 /// Make unsubscribe links, one for each address, in order. Nothing is recorded.
 #[utoipa::path(post, path = "/v1/unsubscribe-links", tag = "links", operation_id = "mintUnsubscribeLinks",
@@ -29,34 +26,21 @@ pub(crate) async fn mint(Shared(state): Shared<ApiState>, request: Request) -> R
     let minted = tokio::task::spawn_blocking(move || {
         let _place = place;
         let subjects = state.filter.doors();
-        let mut mint = minter(&subjects, &ask.tenant, ask.channel, &ask.list)
+        let tenant = Tenant::parse(&ask.tenant).expect("whoever asks has checked it");
+        let mut minter = subjects
+            .minter(ask.channel, tenant, &ask.list, crate::now_ms())
             .map_err(|error| Refusal::field("list", error.to_string()))?;
         let first = subjects.first();
-        let rows = ask.rows.subjects(&first, Tenant::parse(&ask.tenant).ok());
+        let rows = ask.rows.subjects(&first, Some(tenant));
         let links: Vec<Value> = rows
             .map(|row| match row.subject.and_then(|(first, identity)| fits(first, identity, ask.channel)) {
-                Ok((first, identity)) => link(row.index, &mint.mint(first, identity), &state.public_url),
+                Ok((first, identity)) => link(row.index, &minter.mint(first, identity), &state.public_url),
                 Err(code) => json!({ "index": row.index, "code": code }),
             })
             .collect();
         Ok(json!({ "links": links }))
     });
     minted.await.map_err(|_| Refusal::defect())?.map(Json)
-}
-
-/// Makes tokens of today for `tenant` and `list`.
-///
-/// # Errors
-/// [`NamesTooLong`].
-pub(crate) fn minter(
-    subjects: &tamis_subject::Subjects,
-    tenant: &str,
-    channel: Channel,
-    list: &str,
-) -> Result<Minter, NamesTooLong> {
-    let tenant = Tenant::parse(tenant).expect("whoever asks has checked it");
-    let day = u16::try_from(crate::now_ms() / DAY_MS).unwrap_or(u16::MAX);
-    subjects.minter(channel, tenant, list, day)
 }
 
 /// An e-mail address has no place on a telephone's channel, nor the other way round: the link would stop nothing.

@@ -1,9 +1,15 @@
 //! Records handed to the log, and the wait until they are durable: every door confirms by this and by nothing else (G1).
 
+use axum::Json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tamis_bus::{KeyedRecord, Positions};
+use tamis_campaign::RecordReason;
 use tokio::sync::oneshot;
 
+use crate::access::Caller;
 use crate::answer::Refusal;
+use crate::audit::{self, Change, Of};
 use crate::problems::Code;
 use crate::state::{ApiState, Place};
 
@@ -11,7 +17,64 @@ use crate::state::{ApiState, Place};
 const NOT_DURABLE: &str =
     "not durable now: take none of these as recorded, and send them again, which is safe";
 
+/// A row that was not taken.
+#[derive(Serialize)]
+pub(crate) struct Rejected {
+    pub(crate) field: &'static str,
+    pub(crate) index: usize,
+    pub(crate) code: &'static str,
+}
+
+/// What the rows of a call make.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) records: Vec<KeyedRecord>,
+    /// Rows that make records.
+    pub(crate) accepted: usize,
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+/// What a call does, for the books.
+pub(crate) struct Deed {
+    pub(crate) change: Change,
+    pub(crate) reason: RecordReason,
+    pub(crate) evidence: Box<str>,
+}
+
 impl ApiState {
+    /// Writes what `make` makes of a call's rows, and confirms it only when all of it is durable (G1).
+    ///
+    /// # Errors
+    /// When every row is rejected, or as [`ApiState::record`].
+    pub(crate) async fn carry_out(
+        &self,
+        deed: Deed,
+        caller: &Caller,
+        place: Place,
+        make: impl FnOnce(&Self, &Caller) -> Result<Made, Refusal> + Send + 'static,
+    ) -> Result<Json<Value>, Refusal> {
+        self.loaded()?;
+        // Making subjects takes a while for many rows. The place is given back when this call has its answer and the work is done,
+        // whichever is later.
+        let (shared, by, working) = (self.clone(), caller.clone(), place.clone());
+        let making = tokio::task::spawn_blocking(move || {
+            let _place = working;
+            make(&shared, &by)
+        });
+        let Made { records, accepted, rejected } = making.await.map_err(|_| Refusal::defect())??;
+        if accepted == 0 {
+            return Err(Refusal::new(Code::AllRejected, "every row is rejected")
+                .with(json!({ "accepted": 0, "rejected": rejected })));
+        }
+        let reached = self.record(records, &caller.id, place.clone()).await?;
+        self.metrics.suppression_records(deed.reason, caller.source, accepted as u64);
+        let evidence = &deed.evidence;
+        let of = Of { count: accepted, rejected: rejected.len(), evidence, reached: Some(&reached) };
+        audit::changed(caller, deed.change, &of);
+        let position = position(&reached, self.filter.read().position());
+        Ok(Json(json!({ "accepted": accepted, "rejected": rejected, "position": position })))
+    }
+
     /// Hands `records` to the log and waits until all of them are durable. Answers the position reached in each partition touched, -1
     /// in the others. A full log may make its writers wait, so this is not done on a thread that others wait for.
     ///
@@ -47,4 +110,10 @@ impl ApiState {
             }
         }
     }
+}
+
+/// Where the log is: as acked where it was touched, elsewhere as far as the filter has read.
+fn position(reached: &Positions, filter: &[i64]) -> Vec<i64> {
+    let known = |at: usize| filter.get(at).copied().unwrap_or(0);
+    reached.as_slice().iter().enumerate().map(|(at, &next)| if next < 0 { known(at) } else { next }).collect()
 }

@@ -11,7 +11,7 @@
 mod reading;
 
 use tamis_bus::KeyedRecord;
-use tamis_campaign::{Channel, Identity, InboundKind, RecordReason, Source, Tenant, UnixMs};
+use tamis_campaign::{Channel, DAY_MS, Identity, InboundKind, RecordReason, Source, Tenant, UnixMs};
 use tamis_pipeline::View;
 use tamis_policy::Policy;
 use tamis_subject::{Invalid, SCHEME, Subject, Subjects};
@@ -23,7 +23,7 @@ use tamis_wire::record::{self, Record, Scope, State, is_evidence};
 pub use reading::{Meaning, read};
 
 /// How long a hard bounce counts: numbers and addresses are given out again (semantics, section 2).
-const BOUNCE_MS: i64 = 180 * 24 * 60 * 60 * 1_000;
+const BOUNCE_MS: UnixMs = 180 * DAY_MS;
 
 /// So many of a telephone number's last digits tell whose it is.
 const NUMBER_TAIL: usize = 8;

@@ -3,9 +3,8 @@
 use axum::Json;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use serde::Serialize;
 use serde_json::{Value, json};
-use tamis_bus::{KeyedRecord, Positions};
+use tamis_bus::KeyedRecord;
 use tamis_campaign::{Channel, Tenant};
 use tamis_pipeline::View;
 use tamis_subject::SCHEME;
@@ -15,22 +14,15 @@ use tamis_wire::record::{self, Record, State};
 use crate::access::Caller;
 use crate::answer::Refusal;
 use crate::ask::{Ask, Door, LookUp};
-use crate::audit::{self, Change, Of};
+use crate::audit::Change;
 use crate::body;
 use crate::once::Once;
 use crate::openapi::schemas;
 use crate::problems::Code;
+use crate::recording::{Deed, Made, Rejected};
 use crate::rows::Row;
 use crate::scopes::KeyScope;
-use crate::state::{ApiState, Place};
-
-/// A row that was not taken.
-#[derive(Serialize)]
-pub(crate) struct Rejected {
-    pub(crate) field: &'static str,
-    pub(crate) index: usize,
-    pub(crate) code: &'static str,
-}
+use crate::state::ApiState;
 
 /// Record opt-outs; confirmed when every accepted one is durable.
 #[utoipa::path(post, path = "/v1/suppressions", tag = "suppressions", operation_id = "addSuppressions",
@@ -50,71 +42,37 @@ pub(crate) async fn lift(Shared(state): Shared<ApiState>, request: Request) -> R
 
 /// Takes a call in, and carries it out unless it was before.
 async fn write(state: ApiState, request: Request, door: Door) -> Result<Response, Refusal> {
-    let scope = match door {
-        Door::Add => KeyScope::WriteSuppressions,
-        Door::Lift => KeyScope::LiftSuppressions,
+    let (scope, change) = match door {
+        Door::Add => (KeyScope::WriteSuppressions, Change::Add),
+        Door::Lift => (KeyScope::LiftSuppressions, Change::Lift),
     };
     let (caller, place) = state.enter(&request, scope)?;
     let once = Once::of(&request, &caller)?;
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
-    state.once(once, &body, record(&state, &body, door, caller, place)).await
-}
-
-/// Writes the rows' records and confirms them only when all are durable (G1).
-async fn record(
-    state: &ApiState,
-    body: &[u8],
-    door: Door,
-    caller: Caller,
-    place: Place,
-) -> Result<Json<Value>, Refusal> {
-    let ask = Ask::read(body, door, &caller)?;
-    state.loaded()?;
-    let (reason, evidence) = (ask.reason, ask.evidence.clone());
-    let (shared, by) = (state.clone(), caller.clone());
-    // Making subjects takes a while for many rows. The place is given back when this call has its answer and the work is done,
-    // whichever is later.
-    let working = place.clone();
-    let made = tokio::task::spawn_blocking(move || {
-        let _place = working;
-        records(&shared, &ask, door, &by)
-    });
-    let (records, rejected) = made.await.map_err(|_| Refusal::defect())?;
-    let accepted = records.len();
-    if accepted == 0 {
-        return Err(Refusal::new(Code::AllRejected, "every row is rejected")
-            .with(json!({ "accepted": 0, "rejected": rejected })));
-    }
-    let reached = state.record(records, &caller.id, place.clone()).await;
-    drop(place);
-    let reached = reached?;
-    state.metrics.suppression_records(reason, caller.source, accepted as u64);
-    let change = match door {
-        Door::Add => Change::Add,
-        Door::Lift => Change::Lift,
+    let work = async {
+        let ask = Ask::read(&body, door, &caller)?;
+        let deed = Deed { change, reason: ask.reason, evidence: ask.evidence.clone() };
+        state.carry_out(deed, &caller, place, move |state, by| Ok(records(state, &ask, door, by))).await
     };
-    let of = Of { count: accepted, rejected: rejected.len(), evidence: &evidence, reached: Some(&reached) };
-    audit::changed(&caller, change, &of);
-    let position = position(&reached, state.filter.read().position());
-    Ok(Json(json!({ "accepted": accepted, "rejected": rejected, "position": position })))
+    state.once(once, &body, work).await
 }
 
 /// The records to write, and the rows that make none.
-fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> (Vec<KeyedRecord>, Vec<Rejected>) {
+fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> Made {
     let partitions = state.recorder.partitions();
     let expires_at_ms = if door == Door::Add { ask.expires_at_ms } else { 0 };
     let expired = expires_at_ms != 0 && expires_at_ms <= crate::now_ms();
-    let (mut records, mut rejected) = (Vec::new(), Vec::new());
+    let mut made = Made::default();
     let subjects = state.filter.doors();
     for Row { field, index, subject } in ask.rows.subjects(&subjects.first(), ask.tenant()) {
         let (first, identity) = match subject {
             Ok(_) if expired => {
-                rejected.push(Rejected { field, index, code: "EXPIRED" });
+                made.rejected.push(Rejected { field, index, code: "EXPIRED" });
                 continue;
             }
             Ok(subject) => subject,
             Err(code) => {
-                rejected.push(Rejected { field, index, code });
+                made.rejected.push(Rejected { field, index, code });
                 continue;
             }
         };
@@ -135,15 +93,10 @@ fn records(state: &ApiState, ask: &Ask, door: Door, caller: &Caller) -> (Vec<Key
             scheme: subjects.scheme(),
         };
         let partition = record::partition_of(&first, partitions);
-        records.push(KeyedRecord::new(partition, record::key(&record), record::encode(&record)));
+        made.records.push(KeyedRecord::new(partition, record::key(&record), record::encode(&record)));
+        made.accepted += 1;
     }
-    (records, rejected)
-}
-
-/// Where the log is: as acked where it was touched, elsewhere as far as the filter has read.
-pub(crate) fn position(reached: &Positions, filter: &[i64]) -> Vec<i64> {
-    let known = |at: usize| filter.get(at).copied().unwrap_or(0);
-    reached.as_slice().iter().enumerate().map(|(at, &next)| if next < 0 { known(at) } else { next }).collect()
+    made
 }
 
 /// The records in force for each row, without the row.

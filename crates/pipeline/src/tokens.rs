@@ -7,9 +7,6 @@ use tamis_wire::{Added, JobView, RecipientView, Span};
 
 use crate::line::Sight;
 
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
-
 /// The tokens of one job, as fields to be spliced in; reused from job to job.
 #[derive(Default)]
 pub(crate) struct Tokens {
@@ -32,9 +29,8 @@ impl Tokens {
         kept: &[bool],
         sight: Sight<'_>,
     ) -> Result<(), NamesTooLong> {
-        let day = u16::try_from(sight.now_ms / DAY_MS).unwrap_or(u16::MAX);
         let first = sight.key.first();
-        let mut minter = sight.key.minter(Channel::Email, job.tenant, job.list, day)?;
+        let mut minter = sight.key.minter(Channel::Email, job.tenant, job.list, sight.now_ms)?;
         for (span, _) in spans.iter().zip(kept).filter(|(_, kept)| **kept) {
             let recipient = RecipientView::parse(&value[span.body as usize..span.end as usize]);
             let address = recipient.expect("the sieve keeps no recipient that it can't read");

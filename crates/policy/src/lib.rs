@@ -11,13 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tamis_campaign::{Channel, RefusalCode, UnixMs};
+use tamis_campaign::{Channel, DAY_MS, RefusalCode, UnixMs};
 
 pub use colour::Colour;
 pub use read::Problem;
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
 
 /// Who may send what. Without a file: everybody, everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,16 +1,17 @@
 //! How fast a list is cleaned, next to what one would do otherwise. `cargo xtask bench scrub [rows] [rounds] [grep]`
 //!
-//! Each contestant reads a file and writes a file, on one thread; contestants take turns. A million people are in the filter, one in
-//! twenty rows is one of theirs. A filter of raw numbers, as the others have it, is what tamis must not keep; and they know one
-//! writing of a number only, one reason, and no list, channel or time. `grep -vFf` takes part when it is named: with a million
-//! patterns it took minutes.
+//! Each contestant reads a file, on one thread; contestants take turns. A million people are in the filter, one in twenty rows is one
+//! of theirs. A filter of raw numbers, as the others have it, is what tamis must not keep; and they know one writing of a number
+//! only, one reason, and no list, channel or time. Below them stand parts of the work alone: what reading, copying, and looking for
+//! duplicates would cost by themselves. `grep -vFf` takes part when it is named: with a million patterns it took minutes.
 
 #![allow(clippy::print_stdout, missing_docs)]
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write as _};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -113,8 +114,7 @@ fn ours(list: &List, out: &Path, subjects: &Subjects, index: &Index, keep_duplic
 
 /// What one writes in ten minutes.
 fn set(list: &List, out: &Path, numbers: &HashSet<String>) -> u64 {
-    let from = BufReader::with_capacity(256 << 10, File::open(&list.file).expect("the list"));
-    let mut from = csv::Reader::from_reader(from);
+    let mut from = reader(list);
     let mut to = csv::Writer::from_path(out).expect("a file");
     to.write_byte_record(from.byte_headers().expect("a header")).expect("written");
     let (mut record, mut kept) = (csv::ByteRecord::new(), 0);
@@ -127,6 +127,78 @@ fn set(list: &List, out: &Path, numbers: &HashSet<String>) -> u64 {
     }
     to.flush().expect("written");
     kept
+}
+
+fn reader(list: &List) -> csv::Reader<BufReader<File>> {
+    csv::Reader::from_reader(BufReader::with_capacity(256 << 10, File::open(&list.file).expect("the list")))
+}
+
+/// The floor: each line is found, and written.
+fn copied(list: &List, out: &Path) -> u64 {
+    let mut from = BufReader::with_capacity(256 << 10, File::open(&list.file).expect("the list"));
+    let mut to = BufWriter::with_capacity(256 << 10, File::create(out).expect("a file"));
+    let (mut line, mut lines) = (Vec::new(), 0);
+    while from.read_until(b'\n', &mut line).expect("read") > 0 {
+        to.write_all(&line).expect("written");
+        line.clear();
+        lines += 1;
+    }
+    to.flush().expect("written");
+    lines - 1
+}
+
+/// Reads, and hands each number to `is_new`; writes nothing.
+fn read(list: &List, mut is_new: impl FnMut(&[u8]) -> bool) -> u64 {
+    let (mut from, mut record, mut kept) = (reader(list), csv::ByteRecord::new(), 0);
+    while from.read_byte_record(&mut record).expect("read") {
+        kept += u64::from(is_new(&record[list.column]));
+    }
+    kept
+}
+
+/// Of a subject any bits are a hash.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = u64::from_le_bytes(*bytes.first_chunk().expect("a number"));
+    }
+}
+
+/// Duplicates among whole numbers, as one would look for them.
+fn numbers_alone(list: &List) -> u64 {
+    let mut before = hashbrown::HashSet::<Vec<u8>>::new();
+    read(list, |number| before.insert(number.to_vec()))
+}
+
+/// Duplicates among subjects, one after the other.
+fn subjects_alone(list: &List, subjects: &Subjects) -> u64 {
+    let mut before = hashbrown::HashSet::<u128, BuildHasherDefault<AsItIs>>::default();
+    read(list, |number| {
+        let subject = subjects.address(Channel::Sms, number).expect("a number");
+        before.insert(u128::from_le_bytes(subject.to_bytes()))
+    })
+}
+
+/// Bytes that this process has in memory: `VmRSS` now, or `VmHWM`, the most since it was asked to begin anew.
+fn memory(of: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(of))?;
+    Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? << 10)
+}
+
+/// Runs `run`; how long it took, and how many bytes more than before it had in memory at most, where the system tells.
+fn measured(run: &dyn Fn() -> u64) -> (u64, f64, Option<u64>) {
+    let before = memory("VmRSS:").filter(|_| std::fs::write("/proc/self/clear_refs", "5").is_ok());
+    let begun = Instant::now();
+    let kept = run();
+    let took = begun.elapsed().as_secs_f64();
+    (kept, took, before.and_then(|before| memory("VmHWM:")?.checked_sub(before)))
 }
 
 fn grep(list: &List, out: &Path, numbers: &Path) -> u64 {
@@ -159,29 +231,35 @@ fn main() {
     println!(
         "{rows} rows, {SUPPRESSED} people in the filter, {rounds} rounds: millions of rows a second, median (least to most)\n"
     );
-    println!("| list | contestant | M rows/s | from, to | kept |\n|---|---|---|---|---|");
+    println!("| list | contestant | M rows/s | from, to | MB at most | kept |\n|---|---|---|---|---|---|");
     for list in &lists {
         type Run<'r> = (&'static str, Box<dyn Fn() -> u64 + 'r>);
         let mut contestants: Vec<Run<'_>> = vec![
             ("tamis scrub", Box::new(|| ours(list, &out, &subjects, &index, false))),
             ("tamis scrub --keep-duplicates", Box::new(|| ours(list, &out, &subjects, &index, true))),
-            ("HashSet<String> over the csv crate", Box::new(|| set(list, &out, &numbers))),
+            ("csv crate, HashSet<String> of the filter", Box::new(|| set(list, &out, &numbers))),
+            ("lines copied, no more", Box::new(|| copied(list, &out))),
+            ("csv crate, reading alone", Box::new(|| read(list, |_| true))),
+            ("csv crate, hashbrown HashSet<Vec<u8>> of the list", Box::new(|| numbers_alone(list))),
+            ("csv crate, subjects, hashbrown HashSet<u128>", Box::new(|| subjects_alone(list, &subjects))),
         ];
         if with_grep {
             contestants.push(("grep -vFf", Box::new(|| grep(list, &out, &patterns))));
         }
-        let mut told = vec![(Vec::new(), 0); contestants.len()];
+        let mut told = vec![(Vec::new(), 0, None); contestants.len()];
         for _ in 0..rounds {
-            for ((_, run), (rates, kept)) in contestants.iter().zip(&mut told) {
-                let begun = Instant::now();
-                *kept = run();
-                rates.push(rows as f64 / begun.elapsed().as_secs_f64() / 1e6);
+            for ((_, run), (rates, kept, most)) in contestants.iter().zip(&mut told) {
+                let (of_run, took, bytes) = measured(run);
+                *kept = of_run;
+                *most = bytes.max(*most);
+                rates.push(rows as f64 / took / 1e6);
             }
         }
-        for ((name, _), (mut rates, kept)) in contestants.iter().zip(told) {
+        for ((name, _), (mut rates, kept, bytes)) in contestants.iter().zip(told) {
             rates.sort_by(f64::total_cmp);
             let (least, median, most) = (rates[0], rates[rates.len() / 2], rates[rates.len() - 1]);
-            println!("| {} | {name} | {median:.2} | {least:.2} to {most:.2} | {kept} |", list.what);
+            let bytes = bytes.map_or("?".to_owned(), |bytes| (bytes >> 20).to_string());
+            println!("| {} | {name} | {median:.2} | {least:.2} to {most:.2} | {bytes} | {kept} |", list.what);
         }
     }
 }

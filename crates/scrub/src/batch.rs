@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use tamis_campaign::{Reason, RejectReason};
 use tamis_subject::Subject;
-use tamis_suppression::Places;
+use tamis_suppression::{Places, of_both};
 
 use crate::error::{Bad, Error};
+use crate::kept::Kept;
 use crate::report::Report;
 use crate::rows::Row;
 use crate::{Filter, Known, Unknown, escape};
@@ -24,8 +23,8 @@ enum Fate {
     /// No row: it stays as it is.
     Blank,
     Rejected(RejectReason),
-    /// The number of its address.
-    Asked(usize),
+    /// The number of its address, and whether a cell of it is a formula.
+    Asked(usize, bool),
 }
 
 /// Rows that are judged together, and what became of those before.
@@ -40,7 +39,9 @@ pub(crate) struct Batch {
     contact_of: Vec<usize>,
     reasons: Vec<Option<Reason>>,
     by_contact: Vec<Option<Reason>>,
-    kept_before: Option<HashTable<Subject>>,
+    kept_before: Option<Kept>,
+    /// By address: whether it was kept before.
+    repeated: Vec<bool>,
     /// Of all rows that were put.
     put: u32,
     pub(crate) report: Report,
@@ -56,7 +57,8 @@ impl Batch {
             contact_of: Vec::new(),
             reasons: Vec::new(),
             by_contact: Vec::new(),
-            kept_before: (!keep_duplicates).then(HashTable::new),
+            kept_before: (!keep_duplicates).then(Kept::new),
+            repeated: Vec::new(),
             put: 0,
             report: Report::default(),
         }
@@ -82,7 +84,8 @@ impl Batch {
         self.put += 1;
         let fate = match known {
             Ok(Known { address, contact }) => {
-                if escaped {
+                let has_formula = escape::has_any(row.raw, row.cells);
+                if escaped && has_formula {
                     escape::put(row.raw, row.cells, &mut self.bytes);
                 } else {
                     self.bytes.extend_from_slice(row.raw);
@@ -93,7 +96,7 @@ impl Batch {
                     self.contacts.push(contact);
                     self.contact_of.push(number);
                 }
-                Fate::Asked(number)
+                Fate::Asked(number, has_formula)
             }
             Err(Unknown::Rejected(reason)) => Fate::Rejected(reason),
             Err(Unknown::Malformed(expected)) => {
@@ -111,7 +114,12 @@ impl Batch {
         to: &mut impl Write,
     ) -> Result<(), Error<F::Error>> {
         self.ask(filter).map_err(Error::Filter)?;
-        let Self { bytes, rows, addresses, reasons, kept_before, report, .. } = self;
+        let Self { bytes, rows, addresses, reasons, kept_before, repeated, report, .. } = self;
+        repeated.clear();
+        repeated.resize(addresses.len(), false);
+        if let Some(kept) = kept_before {
+            kept.note(addresses, |number| reasons[number].is_none(), |number| repeated[number] = true);
+        }
         // Rows that are kept one after the other are written together.
         let (mut kept_from, mut kept_to) = (0, 0);
         for (end, fate) in rows.drain(..) {
@@ -119,14 +127,15 @@ impl Batch {
             let keeps = match fate {
                 Fate::Blank => true,
                 Fate::Rejected(reason) => note(&mut report.rows, &mut report.rejected, reason),
-                Fate::Asked(number) => match reasons[number] {
+                Fate::Asked(number, has_formula) => match reasons[number] {
                     Some(reason) => note(&mut report.rows, &mut report.suppressed, reason),
-                    None if kept_before.as_mut().is_some_and(|before| !is_new(before, addresses[number])) => {
+                    None if repeated[number] => {
                         note(&mut report.rows, &mut report.rejected, RejectReason::DuplicateRecipient)
                     }
                     None => {
                         report.rows += 1;
                         report.kept += 1;
+                        report.formulas += u32::from(has_formula);
                         true
                     }
                 },
@@ -142,7 +151,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Asks for all addresses and contacts. Of two reasons the lower one counts.
+    /// Asks for all addresses and contacts, and brings what is said of a row's two together.
     fn ask<F: Filter>(&mut self, filter: &mut F) -> Result<(), F::Error> {
         let Self { addresses, contacts, contact_of, reasons, by_contact, .. } = self;
         reasons.clear();
@@ -155,8 +164,7 @@ impl Batch {
             "one for each subject"
         );
         for (of, reason) in contact_of.drain(..).zip(by_contact) {
-            let lower = [reasons[of], *reason].into_iter().flatten().min();
-            reasons[of] = lower;
+            reasons[of] = of_both(reasons[of], *reason);
         }
         contacts.clear();
         Ok(())
@@ -168,17 +176,4 @@ fn note<R: Ord>(rows: &mut u32, dropped: &mut BTreeMap<R, Places>, reason: R) ->
     dropped.entry(reason).or_default().push(*rows);
     *rows += 1;
     false
-}
-
-/// Whether nobody with this address was kept before.
-fn is_new(before: &mut HashTable<Subject>, address: Subject) -> bool {
-    // A subject is a pseudo-random function's output: any bits of it are a hash.
-    let hash = |subject: &Subject| subject.words()[1];
-    match before.entry(hash(&address), |other| *other == address, hash) {
-        Entry::Occupied(_) => false,
-        Entry::Vacant(place) => {
-            place.insert(address);
-            true
-        }
-    }
 }

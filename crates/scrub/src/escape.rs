@@ -16,16 +16,26 @@ fn is_number(cell: &[u8]) -> bool {
     matches!(cell.split_first(), Some((b'+' | b'-', rest)) if digits(rest))
 }
 
+/// Those of a row's cells that become texts.
+fn formulas<'c>(row: &[u8], cells: &'c [Cell]) -> impl Iterator<Item = &'c Cell> {
+    cells.iter().filter(move |cell| {
+        let text = cell.text(row);
+        is_formula(&text) && !is_number(&text)
+    })
+}
+
+/// Whether there are any.
+pub(crate) fn has_any(row: &[u8], cells: &[Cell]) -> bool {
+    formulas(row, cells).next().is_some()
+}
+
 /// Puts `row` into `out`, with an apostrophe before what may be a formula, which makes it a text.
 pub(crate) fn put(row: &[u8], cells: &[Cell], out: &mut Vec<u8>) {
     let mut done = 0;
-    for cell in cells {
-        let text = cell.text(row);
-        if is_formula(&text) && !is_number(&text) {
-            out.extend_from_slice(&row[done..cell.begins()]);
-            out.push(b'\'');
-            done = cell.begins();
-        }
+    for cell in formulas(row, cells) {
+        out.extend_from_slice(&row[done..cell.begins()]);
+        out.push(b'\'');
+        done = cell.begins();
     }
     out.extend_from_slice(&row[done..]);
 }

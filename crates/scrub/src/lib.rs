@@ -9,6 +9,7 @@ mod columns;
 mod error;
 mod escape;
 mod json;
+mod kept;
 mod report;
 mod rows;
 mod scan;
@@ -42,7 +43,7 @@ pub struct Ask<'a> {
     pub header: bool,
     /// Columns, or fields of NDJSON, that the caller has named.
     pub named: &'a Named,
-    /// Keep rows whose address was kept before. Otherwise memory holds 16 bytes for each row that is kept, up to 40 while the
+    /// Keep rows whose address was kept before. Otherwise memory holds 20 to 30 bytes for each row that is kept, and 50 while the
     /// table of them grows.
     pub keep_duplicates: bool,
     /// Make texts of cells that a spreadsheet would take for formulas (CSV only).
@@ -54,7 +55,8 @@ pub trait Filter {
     /// Why it can't say.
     type Error;
 
-    /// Puts, for each of `subjects`, the lowest reason for which it must not be written to into `reasons`, which is empty.
+    /// Puts, for each of `subjects`, the lowest reason for which it must not be written to into `reasons`, which is empty; the last is
+    /// that no consent is in force, where one is needed.
     ///
     /// # Errors
     /// When it can't say: nothing is kept on a guess.

@@ -20,6 +20,8 @@ pub struct Report {
     pub rows: u32,
     /// Rows that went out.
     pub kept: u32,
+    /// Of those, rows with a cell that a spreadsheet would take for a formula: made a text, if that was asked.
+    pub formulas: u32,
     /// Rows of people who must not be written to, by the lowest reason in force.
     pub suppressed: BTreeMap<Reason, Places>,
     /// Other rows that were dropped.
@@ -45,6 +47,7 @@ impl Report {
         json!({
             "rows": self.rows,
             "kept": self.kept,
+            "formulas": self.formulas,
             "suppressed": suppressed.collect::<Vec<_>>(),
             "rejected": rejected.collect::<Vec<_>>(),
             "first_malformed": self.first_malformed.as_ref().map(bad),

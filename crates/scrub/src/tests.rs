@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 use tamis_campaign::{Identity, Purpose, RecordReason, Source};
+use tamis_policy::Policy;
 use tamis_sieve::Sieve;
 use tamis_subject::{Key, Region};
 use tamis_suppression::{Index, Places};
@@ -22,6 +23,7 @@ struct Known<'i> {
     list: &'i str,
     purpose: Purpose,
     channel: Channel,
+    needs_consent: bool,
 }
 
 impl Filter for Known<'_> {
@@ -29,7 +31,8 @@ impl Filter for Known<'_> {
 
     fn reasons(&mut self, subjects: &[Subject], reasons: &mut Vec<Option<Reason>>) -> Result<(), Infallible> {
         assert!(subjects.len() <= batch::ROWS_MAX, "memory is flat");
-        let selection = self.index.select("acme", self.list, self.channel, self.purpose);
+        let Self { index, list, purpose, channel, needs_consent } = *self;
+        let selection = index.selection("acme", list, channel, purpose, needs_consent);
         selection.reasons(subjects, NOW, reasons);
         Ok(())
     }
@@ -76,7 +79,8 @@ fn cleaned(
     list: &[u8],
 ) -> Result<(Vec<u8>, Report), Error<Infallible>> {
     let index = index(records);
-    let mut filter = Known { index: &index, list: "", purpose: Purpose::Marketing, channel: ask.channel };
+    let (purpose, channel) = (Purpose::Marketing, ask.channel);
+    let mut filter = Known { index: &index, list: "", purpose, channel, needs_consent: false };
     let mut out = Vec::new();
     let report = scrub(ask, subjects, &mut filter, list, &mut out)?;
     assert!(report.books_close());
@@ -202,9 +206,11 @@ fn postal_lists_and_contacts_are_cleaned_too() {
 #[test]
 fn formulas_are_escaped_when_that_is_asked() {
     let list = "tel;=note\n+33639981235;\"=1+1\"\n+33639981234;=2\n";
-    assert_eq!(without_1234(&ask(Channel::Sms), list).0, "tel;=note\n+33639981235;\"=1+1\"\n");
+    let (out, report) = without_1234(&ask(Channel::Sms), list);
+    assert_eq!((&*out, report.formulas), ("tel;=note\n+33639981235;\"=1+1\"\n", 1), "of rows that are kept");
     let asked = Ask { escape: true, ..ask(Channel::Sms) };
-    assert_eq!(without_1234(&asked, list).0, "tel;'=note\n+33639981235;\"'=1+1\"\n");
+    let (out, report) = without_1234(&asked, list);
+    assert_eq!((&*out, report.formulas), ("tel;'=note\n+33639981235;\"'=1+1\"\n", 1));
 }
 
 /// Guarantees: a file that is not what it says is refused by the line where that shows and what was expected there, and nothing of
@@ -290,7 +296,8 @@ fn made() -> impl Strategy<Value = Made> {
 
 /// Somebody (a contact past 9), in a scope, for a reason.
 fn known() -> impl Strategy<Value = (u8, u8, RecordReason)> {
-    (0u8..14, 0u8..5, prop::sample::select(RecordReason::ALL))
+    let reason = prop_oneof![prop::sample::select(RecordReason::ALL), Just(RecordReason::Consent)];
+    (0u8..14, 0u8..5, reason)
 }
 
 fn scope(number: u8) -> Scope {
@@ -304,18 +311,32 @@ fn scope(number: u8) -> Scope {
     }
 }
 
+/// What a list is looked at for.
+#[derive(Clone, Copy)]
+struct Of {
+    list: &'static str,
+    purpose: Purpose,
+    needs_consent: bool,
+}
+
 /// The fate of each row, as plainly as the contract says it.
-fn plain(rows: &[Made], records: &[(u8, u8, RecordReason)], list: &str, purpose: Purpose) -> Vec<String> {
+fn plain(rows: &[Made], records: &[(u8, u8, RecordReason)], of: Of) -> Vec<String> {
+    let Of { list, purpose, needs_consent } = of;
     let mut kept = HashSet::new();
     let applies = |scope: u8| scope < 2 || (scope == 3 && list == "news");
     let fate = |row: &Made| {
         let of_row = |who: u8| who == row.person || (row.contact < 4 && who == row.contact + 10);
-        let reasons = records.iter().filter(|(who, scope, _)| of_row(*who) && applies(*scope));
-        let reason = reasons.filter_map(|(.., reason)| reason.drops()).filter(|r| r.drops(purpose)).min();
+        let records = records.iter().filter(|(who, scope, _)| of_row(*who) && applies(*scope));
+        let reasons = records.map(|(.., reason)| *reason);
+        let reason = reasons.clone().filter_map(RecordReason::drops).filter(|r| r.drops(purpose)).min();
+        let needs_consent = needs_consent && purpose == Purpose::Marketing;
         match (row.writing, reason) {
             (0, _) => "missing_address".to_owned(),
             (1, _) => "invalid_address".to_owned(),
             (_, Some(reason)) => reason.as_str().to_owned(),
+            _ if needs_consent && !reasons.clone().any(|r| r == RecordReason::Consent) => {
+                "no_consent".to_owned()
+            }
             (_, None) if !kept.insert(row.person) => "duplicate_recipient".to_owned(),
             (_, None) => "kept".to_owned(),
         }
@@ -335,7 +356,7 @@ fn told(report: &Report) -> Vec<String> {
 }
 
 /// The same, by the line, for a job with the rows as its recipients.
-fn decided(rows: &[Made], index: &Index, subjects: &Subjects, list: &str, purpose: Purpose) -> Vec<String> {
+fn decided(rows: &[Made], index: &Index, subjects: &Subjects, of: Of) -> Vec<String> {
     let recipient = |row: &Made| proto::Recipient {
         address: row.address(),
         contact: row.contact(),
@@ -345,8 +366,8 @@ fn decided(rows: &[Made], index: &Index, subjects: &Subjects, list: &str, purpos
         job_id: "j".to_owned(),
         tenant: "acme".to_owned(),
         channel: Channel::Sms.number(),
-        purpose: purpose.number(),
-        list: list.to_owned(),
+        purpose: of.purpose.number(),
+        list: of.list.to_owned(),
         recipients: rows.iter().map(recipient).collect(),
         ..Default::default()
     };
@@ -354,6 +375,10 @@ fn decided(rows: &[Made], index: &Index, subjects: &Subjects, list: &str, purpos
     let mut spans = Spans::default();
     let view = JobView::parse(&bytes, &mut spans).expect("a job");
     let mut sieve = Sieve::new(subjects.clone());
+    if of.needs_consent {
+        let policy = "version = \"1\"\n[[tenant]]\nid = \"acme\"\nconsent_required = [\"sms\"]\n";
+        sieve.use_policy(&Policy::parse(policy).expect("a policy").into());
+    }
     let decision = sieve.decide(&view, &bytes, &spans, index, NOW);
     let mut fates = vec!["kept".to_owned(); rows.len()];
     let groups = decision.suppressed().map(|(reason, _, bytes)| (reason.as_str(), bytes.to_vec()));
@@ -368,16 +393,19 @@ fn decided(rows: &[Made], index: &Index, subjects: &Subjects, list: &str, purpos
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Guarantees G3 and G6 for lists: a row is kept if and only if no record applies to it, it is an address, and it was not kept
-    /// before; and that is what the line decides for a job with these recipients. However the list comes in, and in both formats.
-    /// Fails when: a batch's numbers are mixed up; a contact's reason goes to somebody else; the order of judgement changes.
+    /// Guarantees G3 and G6 for lists: a row is kept if and only if no record applies to it, a consent does where one is needed, it is
+    /// an address, and it was not kept before; and that is what the line decides for a job with these recipients. However the list
+    /// comes in, and in both formats.
+    /// Fails when: a batch's numbers are mixed up; a contact's reason, or consent, goes to somebody else; the order of judgement
+    /// changes.
     #[test]
     fn g3_g6_a_row_is_kept_if_and_only_if_no_record_applies(
         rows in prop::collection::vec(made(), 1..60), known in prop::collection::vec(known(), 0..12),
-        news: bool, service: bool, ndjson: bool, piece in 1usize..40,
+        news: bool, service: bool, needs_consent: bool, ndjson: bool, piece in 1usize..40,
     ) {
         let subjects = subjects();
         let (list, purpose) = (if news { "news" } else { "" }, if service { Purpose::Service } else { Purpose::Marketing });
+        let of = Of { list, purpose, needs_consent };
         let records: Vec<Record> = known.iter().map(|&(who, number, reason)| {
             let tenant = Tenant::parse("acme").expect("a tenant");
             let contact = who > 9;
@@ -397,13 +425,13 @@ proptest! {
         }).collect();
         let head = if ndjson { "" } else { "n,contact,tel\r\n" };
         let text = head.to_owned() + &lines.concat();
-        let mut filter = Known { index: &index, list, purpose, channel: Channel::Sms };
+        let mut filter = Known { index: &index, list, purpose, channel: Channel::Sms, needs_consent };
         let mut out = Vec::new();
         let report = scrub(&ask(Channel::Sms), &subjects, &mut filter, Slow(text.as_bytes(), piece), &mut out).expect("a list");
 
-        let expected = plain(&rows, &known, list, purpose);
+        let expected = plain(&rows, &known, of);
         prop_assert_eq!(&told(&report), &expected);
-        prop_assert_eq!(&decided(&rows, &index, &subjects, list, purpose), &expected);
+        prop_assert_eq!(&decided(&rows, &index, &subjects, of), &expected);
         let kept = lines.iter().zip(&expected).filter(|(_, fate)| *fate == "kept").map(|(line, _)| line.as_str());
         prop_assert_eq!(String::from_utf8(out).expect("UTF-8"), head.to_owned() + &kept.collect::<String>());
         prop_assert!(report.books_close());

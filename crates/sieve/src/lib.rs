@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tamis_campaign::{Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict};
 use tamis_policy::{Denied, Policy};
 use tamis_subject::{Batch, Invalid, Subjects};
-use tamis_suppression::{Hit, Index, Selection};
+use tamis_suppression::{Hit, Index, Selection, of_both};
 use tamis_wire::{JobView, RecipientView, RefusalView, Span};
 
 /// A recipient that could be used, before the filter is asked.
@@ -23,8 +23,6 @@ struct Candidate {
     place: u32,
     /// Why it must be dropped, once the filter has been asked.
     reason: Option<Reason>,
-    /// Whether a consent is in force; looked at only where one is needed.
-    consented: bool,
 }
 
 /// How a job that may be sent is decided.
@@ -107,12 +105,8 @@ impl Sieve {
         if job.not_after_ms != 0 && now_ms > job.not_after_ms {
             return Decision::without_counts(Verdict::Expired, gateway, recipients_in);
         }
-        let (tenant, list, purpose) = (job.tenant.as_str(), job.list, job.purpose);
-        let selection = if needs_consent {
-            index.select_consented(tenant, list, channel, purpose)
-        } else {
-            index.select(tenant, list, channel, purpose)
-        };
+        let tenant = job.tenant.as_str();
+        let selection = index.selection(tenant, job.list, channel, job.purpose, needs_consent);
         self.recognise(job, (channel, tokens), value, spans, &selection);
         let retry_at_ms = (job.not_before_ms > now_ms).then_some(job.not_before_ms);
         self.ask(&selection, now_ms);
@@ -168,6 +162,7 @@ impl Sieve {
         self.addresses.clear();
         self.contacts.clear();
         self.contact_of.clear();
+        let unknown = selection.of_unknown();
         self.candidates.reserve(spans.len());
         for (place, span) in (0u32..).zip(spans) {
             let body = &value[span.body as usize..span.end as usize];
@@ -192,14 +187,14 @@ impl Sieve {
                 self.contacts.put_contact(&self.subjects, job.tenant, recipient.contact());
                 self.contact_of.push(u32::try_from(self.candidates.len()).unwrap_or(u32::MAX));
             }
-            self.candidates.push(Candidate { place, reason: None, consented: false });
+            self.candidates.push(Candidate { place, reason: unknown });
         }
         self.addresses.make(&self.subjects);
         self.contacts.make(&self.subjects);
     }
 
     /// Second pass: asks the filter for all candidates at once, so that the look-ups wait for memory side by side. Of the
-    /// reasons by the address and by the contact the lower one counts.
+    /// reasons by the address and by the contact the lower one counts ([`of_both`]).
     fn ask(&mut self, selection: &Selection<'_>, now_ms: UnixMs) {
         let Self { candidates, addresses, contacts, contact_of, hits, .. } = self;
         hits.clear();
@@ -209,16 +204,7 @@ impl Sieve {
         selection.hits(contacts.subjects(), |number, hit| hits.push((contact_of[number], hit)));
         for (number, hit) in hits {
             let candidate = &mut candidates[*number as usize];
-            candidate.reason = match (candidate.reason, selection.reason(*hit, now_ms)) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-            candidate.consented = candidate.consented || selection.has_consent(*hit, now_ms);
-        }
-        if selection.needs_consent() {
-            // The highest number there is, so that any other reason goes before it.
-            let without = candidates.iter_mut().filter(|c| c.reason.is_none() && !c.consented);
-            without.for_each(|candidate| candidate.reason = Some(Reason::NoConsent));
+            candidate.reason = of_both(candidate.reason, selection.reason(*hit, now_ms));
         }
     }
 

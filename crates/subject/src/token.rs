@@ -12,7 +12,7 @@ mod names;
 use aes_siv::{KeyInit as _, Tag, siv::Aes128Siv};
 use arrayvec::{ArrayString, ArrayVec};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use tamis_campaign::{Channel, Identity, Tenant};
+use tamis_campaign::{Channel, DAY_MS, Identity, Tenant, UnixMs};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{Key, Subject, Subjects, key::STEPS_MAX, redacted::REDACTED};
@@ -154,8 +154,8 @@ const fn kind(channel: Channel, identity: Identity) -> u8 {
 }
 
 impl Subjects {
-    /// Makes tokens for people of `tenant` and `list` (empty: the tenant as a whole), on `day` (since 1970-01-01), with the step of the
-    /// scheme in use: a later one, other processes may not have yet.
+    /// Makes tokens for people of `tenant` and `list` (empty: the tenant as a whole), which say the day of `now_ms`, with the step of
+    /// the scheme in use: a later one, other processes may not have yet.
     ///
     /// # Errors
     /// [`NamesTooLong`].
@@ -164,9 +164,10 @@ impl Subjects {
         channel: Channel,
         tenant: Tenant<'_>,
         list: &str,
-        day: u16,
+        now_ms: UnixMs,
     ) -> Result<Minter, NamesTooLong> {
         let step = self.scheme();
+        let day = u16::try_from(now_ms.div_euclid(DAY_MS)).unwrap_or(u16::MAX);
         let names = names::pack(tenant.as_str(), list).ok_or(NamesTooLong)?;
         #[expect(clippy::cast_possible_truncation, reason = "a key has 16 steps at most")]
         Ok(Minter { siv: self.seal_keys().siv(step), step: step as u8, channel, day, names })

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use hashbrown::{HashMap, HashSet};
-use tamis_campaign::UnixMs;
+use tamis_campaign::{DAY_MS, UnixMs};
 use tamis_subject::Subject;
 
 use crate::cold::{Cold, Told};
@@ -18,7 +18,7 @@ use crate::segment::{Room, Segment};
 use crate::stored::Unreadable;
 
 /// How long after its end a record is forgotten, by the log's clock, ms: a day more than any two clocks differ.
-const FORGOTTEN_AFTER_MS: UnixMs = 24 * 3_600_000;
+const FORGOTTEN_AFTER_MS: UnixMs = DAY_MS;
 
 /// Segments that are put in place at once: half a megabyte of lines each, which are copied to where the others' are.
 const ACCEPTED: usize = 2;

@@ -222,20 +222,10 @@ impl Index {
         self.selection(tenant, list, channel, purpose, false)
     }
 
-    /// As [`Index::select`], for a channel on which marketing needs a consent in force.
-    #[must_use]
-    pub fn select_consented(
-        &self,
-        tenant: &str,
-        list: &str,
-        channel: Channel,
-        purpose: Purpose,
-    ) -> Selection<'_> {
-        self.selection(tenant, list, channel, purpose, true)
-    }
-
+    /// As [`Index::select`], for a channel on which marketing may need a consent in force.
     #[inline]
-    fn selection(
+    #[must_use]
+    pub fn selection(
         &self,
         tenant: &str,
         list: &str,

@@ -63,21 +63,10 @@ impl<'i> Selection<'i> {
         self.cells.is_empty() && self.consents.as_ref().is_none_or(ArrayVec::is_empty)
     }
 
-    /// Whether nobody may be written to without a consent in force.
+    /// What is said of somebody of whom nothing is known: where a consent is needed, that there is none.
     #[must_use]
-    pub fn needs_consent(&self) -> bool {
-        self.consents.is_some()
-    }
-
-    /// Whether a consent of the subject of `hit` is in force at `now_ms`.
-    #[inline]
-    #[must_use]
-    pub fn has_consent(&self, hit: Hit, now_ms: UnixMs) -> bool {
-        let Known { place, mark } = hit.0;
-        let marks = self.index.marks(place.segment);
-        let known = marks.set(mark);
-        let in_force = |cell: &Cell| known.contains(*cell) && marks.in_force(place.local, *cell, now_ms);
-        self.consents.iter().flatten().any(in_force)
+    pub fn of_unknown(&self) -> Option<Reason> {
+        self.consents.as_ref().map(|_| Reason::NoConsent)
     }
 
     /// Whether contacts are worth looking up.
@@ -107,11 +96,12 @@ impl<'i> Selection<'i> {
     /// Why each of `subjects` must not be written to at `now_ms`, appended to `reasons` in their order.
     pub fn reasons(&self, subjects: &[Subject], now_ms: UnixMs, reasons: &mut Vec<Option<Reason>>) {
         let first = reasons.len();
-        reasons.resize(first + subjects.len(), None);
+        reasons.resize(first + subjects.len(), self.of_unknown());
         self.hits(subjects, |number, hit| reasons[first + number] = self.reason(hit, now_ms));
     }
 
-    /// Why the subject of `hit` must not be written to at `now_ms`: the lowest reason in force (contract, section 2).
+    /// Why the subject of `hit` must not be written to at `now_ms`: the lowest reason in force (contract, section 2). That no
+    /// consent is in force, where one is needed, is the last of them.
     #[inline]
     #[must_use]
     pub fn reason(&self, hit: Hit, now_ms: UnixMs) -> Option<Reason> {
@@ -119,6 +109,21 @@ impl<'i> Selection<'i> {
         let marks = self.index.marks(place.segment);
         let known = marks.set(mark);
         let in_force = |cell: Cell| known.contains(cell) && marks.in_force(place.local, cell, now_ms);
-        self.cells.iter().find(|(_, cell)| in_force(*cell)).map(|(reason, _)| *reason)
+        let first = self.cells.iter().find(|(_, cell)| in_force(*cell)).map(|(reason, _)| *reason);
+        let Some(consents) = &self.consents else { return first };
+        let consented = || consents.iter().any(|cell| in_force(*cell));
+        first.or_else(|| (!consented()).then_some(Reason::NoConsent))
+    }
+}
+
+/// Why a person must not be written to who is known by two subjects, address and contact: the lower of what is said of each. A
+/// consent of either is one of the person, so that its lack is the other's to say.
+#[inline]
+#[must_use]
+pub fn of_both(one: Option<Reason>, other: Option<Reason>) -> Option<Reason> {
+    match (one, other) {
+        (Some(Reason::NoConsent), said) | (said, Some(Reason::NoConsent)) => said,
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }

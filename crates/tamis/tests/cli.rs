@@ -1,110 +1,16 @@
 //! The command as a stranger uses it: what it prints, what it refuses, and how it ends.
 
+#[path = "common/house.rs"]
+mod house;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use house::{Service, done, house, json, refused, run};
 use tempfile::TempDir;
-
-fn tamis(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
-    command.current_dir(dir).args(args).env_remove("TAMIS_CONFIG");
-    command
-}
-
-fn run(dir: &Path, args: &[&str], stdin: &str) -> Output {
-    let mut child = tamis(dir, args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start tamis");
-    // A command that refuses its settings does not read on.
-    let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
-    child.wait_with_output().expect("wait for tamis")
-}
-
-/// Runs a command that must succeed; answers its stdout.
-fn done(dir: &Path, args: &[&str], stdin: &str) -> String {
-    let output = run(dir, args, stdin);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "tamis {args:?}: {stderr}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-/// Runs a command that must end with `code`; answers its stderr.
-fn refused(dir: &Path, args: &[&str], stdin: &str, code: i32) -> String {
-    let output = run(dir, args, stdin);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "tamis {args:?}: {stderr}");
-    stderr
-}
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text.lines().last().expect("a line")).expect("JSON")
-}
-
-fn free_port() -> u16 {
-    let [port] = kafka_harness::free_ports().expect("a port");
-    port
-}
-
-/// A directory with settings and a key, and free ports.
-fn house() -> TempDir {
-    let dir = tempfile::tempdir().expect("a directory");
-    done(dir.path(), &["init"], "");
-    let file = dir.path().join("tamis.toml");
-    let text = fs::read_to_string(&file).expect("settings");
-    let text = text
-        .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", free_port()))
-        .replace("127.0.0.1:8081", &format!("127.0.0.1:{}", free_port()))
-        .replace("127.0.0.1:9600", &format!("127.0.0.1:{}", free_port()));
-    fs::write(&file, text).expect("settings");
-    dir
-}
-
-/// A service that runs; killed if a test fails.
-struct Service(Child);
-
-impl Service {
-    fn start(dir: &Path) -> Self {
-        // Each start has its own log.
-        let log = fs::File::create(dir.join("log")).expect("a log");
-        let child = tamis(dir, &["run"]).stderr(log).spawn().expect("start the service");
-        let mut service = Self(child);
-        let begun = Instant::now();
-        while !dir.join("var/tamis/endpoint.json").exists() {
-            assert!(service.0.try_wait().expect("ask").is_none(), "the service ended");
-            assert!(begun.elapsed() < Duration::from_secs(20), "the service does not begin");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        service
-    }
-
-    /// SIGTERM, and how it ended.
-    fn stop(mut self) -> Option<i32> {
-        let asked = Command::new("kill").arg(self.0.id().to_string()).status().expect("kill");
-        assert!(asked.success());
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.0.try_wait().expect("ask") {
-                return status.code();
-            }
-            assert!(begun.elapsed() < Duration::from_secs(16), "the service does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Whether the running service's log has `text` within some seconds.
 fn logged(dir: &Path, text: &str) -> bool {

@@ -1,62 +1,11 @@
 //! The command against a real Kafka.
 
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+#[path = "common/house.rs"]
+mod house;
 
-use tempfile::TempDir;
+use std::process::{Command, Stdio};
 
-fn run(dir: &Path, args: &[&str], stdin: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tamis"))
-        .current_dir(dir)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start tamis");
-    // A command that refuses its settings does not read on.
-    let _ = child.stdin.take().expect("piped").write_all(stdin.as_bytes());
-    child.wait_with_output().expect("wait for tamis")
-}
-
-/// Runs a command that must end with `code`; answers its stdout and stderr.
-fn ends(dir: &Path, args: &[&str], stdin: &str, code: i32) -> (String, String) {
-    let output = run(dir, args, stdin);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "tamis {args:?}: {out}{err}");
-    (out, err)
-}
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text.lines().last().expect("a line")).expect("JSON")
-}
-
-fn free_address() -> String {
-    let [port] = kafka_harness::free_ports().expect("a port");
-    format!("127.0.0.1:{port}")
-}
-
-/// A directory with settings for `servers`, and topics of its own.
-fn house(servers: &str) -> TempDir {
-    let dir = tempfile::tempdir().expect("a directory");
-    ends(dir.path(), &["init"], "", 0);
-    let file = dir.path().join("tamis.toml");
-    let prefix = dir.path().file_name().expect("a name").to_string_lossy().trim_start_matches('.').to_owned();
-    let text = fs::read_to_string(&file)
-        .expect("settings")
-        .replace("kind = \"embedded\"", "kind = \"kafka\"")
-        .replace("127.0.0.1:9092", servers)
-        .replace("prefix = \"tamis\"", &format!("prefix = \"{prefix}\""))
-        .replace("\"tamis-router\"", &format!("\"{prefix}\""))
-        .replace("127.0.0.1:8080", &free_address())
-        .replace("127.0.0.1:8081", &free_address())
-        .replace("127.0.0.1:9600", &free_address());
-    fs::write(&file, text).expect("settings");
-    dir
-}
+use house::{ends, free_address, house_on, json};
 
 #[test]
 fn the_demo_keeps_its_promises_on_kafka_too() {
@@ -73,7 +22,7 @@ fn the_demo_keeps_its_promises_on_kafka_too() {
 #[test]
 fn what_runs_on_the_disk_runs_on_kafka_once_its_topics_are_made() {
     const SMS: &[&str] = &["--tenant", "acme", "--channel", "sms", "--reason", "stop_reply"];
-    let house = house(&kafka_harness::shared().bootstrap());
+    let house = house_on(&kafka_harness::shared().bootstrap());
     let dir = house.path();
     for args in [&["topics", "check"][..], &["run"], &["validate", "--connect"]] {
         let (out, err) = ends(dir, args, "", 3);
@@ -109,7 +58,7 @@ fn what_runs_on_the_disk_runs_on_kafka_once_its_topics_are_made() {
 
 #[test]
 fn a_broker_that_does_not_answer_is_exit_4() {
-    let house = house(&free_address());
+    let house = house_on(&free_address());
     for args in [&["run", "--fail-fast"][..], &["topics", "check"], &["jobs", "send", "-"]] {
         ends(house.path(), args, "", 4);
     }

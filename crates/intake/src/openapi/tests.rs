@@ -1,5 +1,7 @@
 //! The document against the router, and the published copy against the document.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::http::Request;
 
@@ -70,6 +72,33 @@ fn every_call_says_what_it_needs_and_how_it_may_end() {
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+}
+
+/// Guarantees: a call that is about people takes the fields that the document says it has, and none that only another one has.
+/// Fails when: the table in `ask` has a call too many or too few beside a field.
+#[tokio::test]
+async fn a_call_takes_its_own_fields_and_no_others() {
+    let (house, document) = (House::new(), document_value());
+    let fields = |path: &str| {
+        let body = &document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
+        let schema = body["schema"]["$ref"].as_str()?.strip_prefix('#')?;
+        let fields = document.pointer(schema)?["properties"].as_object()?;
+        Some(fields.keys().cloned().collect::<BTreeSet<String>>())
+            .filter(|fields| fields.contains("addresses"))
+    };
+    let calls: Vec<_> =
+        documented().into_iter().filter_map(|(path, _)| Some((fields(&path)?, path))).collect();
+    assert_eq!(calls.len(), 6, "suppressions, consents and links");
+    let all: BTreeSet<String> = calls.iter().flat_map(|(fields, _)| fields.clone()).collect();
+    for (own, path) in &calls {
+        for field in &all {
+            // Of a kind that no field is, so that a call's own are refused too: for another reason.
+            let answer = house.post(path, &house.operator, &json!({ field: false })).await;
+            assert_eq!(answer.told(), (400, "BAD_FIELD"), "{path} {field}");
+            let refused = answer.json["message"].as_str().unwrap().contains("not a field of this call");
+            assert_eq!(refused, !own.contains(field), "{path} {field}: {}", answer.text);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A link that was opened: what it can stop, and the records that stop it. Pure.
 
 use tamis_bus::KeyedRecord;
-use tamis_campaign::{Channel, Identity, RecordReason, Source, UnixMs};
+use tamis_campaign::{Channel, DAY_MS, Identity, RecordReason, Source, UnixMs};
 use tamis_subject::token::Opened;
 use tamis_subject::{SCHEME, Subject, Subjects};
 use tamis_suppression::Found;
@@ -13,7 +13,6 @@ pub(crate) const REASON: RecordReason = RecordReason::Unsubscribed;
 pub(crate) const SOURCE: Source = Source::OneClick;
 /// For how long what was stopped can be taken back.
 const UNDO_MS: i64 = 10 * 60 * 1_000;
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What a person can stop, from the narrowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

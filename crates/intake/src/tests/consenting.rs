@@ -1,12 +1,10 @@
 //! Consents given and withdrawn, and links made.
 
 use serde_json::json;
-use tamis_campaign::{Channel, RecordReason, Source};
+use tamis_campaign::{Channel, DAY_MS, RecordReason, Source};
 use tamis_wire::record::{Scope, State};
 
 use super::house::{House, until};
-
-const DAY_MS: i64 = 86_400_000;
 
 fn now_ms() -> i64 {
     crate::now_ms()

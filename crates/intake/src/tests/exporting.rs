@@ -95,6 +95,16 @@ async fn subjects_are_judged_as_the_line_does() {
     let answer = house.post(JUDGE, &house.operator, &ask("sms", "service", of(&house, &people, 1))).await;
     assert_eq!(reasons(&answer), [0, 0]);
 
+    for (purpose, told) in [("marketing", [9, 4]), ("service", [0, 0])] {
+        let mut consented = ask("sms", purpose, of(&house, &people, 1));
+        consented["needs_consent"] = true.into();
+        assert_eq!(
+            reasons(&house.post(JUDGE, &house.operator, &consented).await),
+            told,
+            "nobody has said yes"
+        );
+    }
+
     let answer = house.post(JUDGE, &house.operator, &ask("sms", "marketing", of(&house, &people, 2))).await;
     assert_eq!(answer.told(), (409, "OTHER_KEY"));
     let answer = house.post(EXPORT, &house.operator, &json!({ "of": of(&house, &people, 2) })).await;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
 use proptest::prelude::*;
-use tamis_campaign::{Channel, Identity, RecordReason, Source, Tenant};
+use tamis_campaign::{Channel, DAY_MS, Identity, RecordReason, Source, Tenant};
 use tamis_policy::{Current, Policy};
 use tamis_subject::{Key, Region, Subjects};
 use tamis_wire::record::{Record, Scope, State};
@@ -65,7 +65,8 @@ async fn post(state: &ApiState, path: &str, body: &str) -> Answer {
 }
 
 fn minted(subjects: &Subjects, channel: Channel, list: &str, day: u16) -> String {
-    let mut minter = subjects.minter(channel, Tenant::parse("acme").unwrap(), list, day).unwrap();
+    let (tenant, now_ms) = (Tenant::parse("acme").unwrap(), i64::from(day) * DAY_MS);
+    let mut minter = subjects.minter(channel, tenant, list, now_ms).unwrap();
     let (first, identity) = match channel {
         Channel::Email => (subjects.first().email("claire@example.org"), Identity::Email),
         _ => (subjects.first().phone("+33639981234"), Identity::Phone),
@@ -79,7 +80,7 @@ fn link(state: &ApiState, list: &str) -> String {
 }
 
 fn today() -> u16 {
-    u16::try_from(crate::now_ms() / 86_400_000).unwrap()
+    u16::try_from(crate::now_ms() / DAY_MS).unwrap()
 }
 
 /// What a record says, but for whom.

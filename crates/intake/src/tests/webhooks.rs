@@ -205,7 +205,8 @@ impl House {
     /// A `List-Unsubscribe` with a token of `address` and `list`.
     fn unsubscribe(&self, address: &str, list: &str) -> String {
         let first = self.subjects.first();
-        let mut minter = first.minter(Channel::Email, Tenant::parse("brie").unwrap(), list, 20_000).unwrap();
+        let mut minter =
+            first.minter(Channel::Email, Tenant::parse("brie").unwrap(), list, crate::now_ms()).unwrap();
         let token = minter.mint(first.email(address).unwrap(), Identity::Email);
         format!(
             "List-Unsubscribe: <mailto:out@brie.example>,\r\n <https://opt.example/u/{}>\r\n",

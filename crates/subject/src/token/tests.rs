@@ -9,7 +9,8 @@ fn subjects(key: &Key) -> Subjects {
 
 fn minted(subjects: &Subjects, tenant: &str, list: &str) -> Token {
     let first = subjects.first().email("ada@example.org").unwrap();
-    let mut minter = subjects.minter(Channel::Email, Tenant::parse(tenant).unwrap(), list, 20_784).unwrap();
+    let (tenant, now_ms) = (Tenant::parse(tenant).unwrap(), 20_784 * DAY_MS);
+    let mut minter = subjects.minter(Channel::Email, tenant, list, now_ms).unwrap();
     minter.mint(first, Identity::Email)
 }
 
@@ -24,10 +25,12 @@ proptest! {
         identity in prop::sample::select(Identity::ALL),
         subject: [u8; 16],
         day: u16,
+        of_day in 0..DAY_MS,
     ) {
         let subjects = subjects(&Key::generate().unwrap());
         let first = Subject::from_bytes(subject);
-        let minter = subjects.minter(channel, Tenant::parse(&tenant).unwrap(), &list, day);
+        let now_ms = i64::from(day) * DAY_MS + of_day;
+        let minter = subjects.minter(channel, Tenant::parse(&tenant).unwrap(), &list, now_ms);
         let chars = tenant.len() + list.len() + usize::from(!list.is_empty());
         prop_assert_eq!(minter.is_ok(), chars <= names::CHARS_MOST);
         if let Ok(mut minter) = minter {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use proptest::prelude::*;
+use tamis_campaign::DAY_MS;
 
 use super::*;
 use crate::growth::tests::{Event, Key, PEOPLE, check as answers_as, event, record, subject};
@@ -255,7 +256,6 @@ fn g5_a_file_that_is_changed_while_in_use_is_told() {
 /// Fails when: expired records stay for good, or those that expired just now, or never, go.
 #[test]
 fn what_is_over_for_good_is_forgotten() {
-    const DAY_MS: i64 = 24 * 3_600_000;
     let (mut index, mut model) = (Index::new(1), BTreeMap::new());
     let timed = |who, expires| Event { times: (0, expires), ..Event::plain((who, 0, 0)) };
     let events: Vec<_> =

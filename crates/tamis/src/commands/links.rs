@@ -1,7 +1,6 @@
 //! `tamis links mint`: unsubscribe links for the addresses of a file, made offline: the key is all that is needed.
 
 use std::io::{self, BufWriter, Write};
-use std::time::Duration;
 
 use serde_json::json;
 use tamis_campaign::{Channel, Identity, Tenant, is_identifier};
@@ -16,8 +15,6 @@ use crate::{input, output};
 
 /// No address is longer.
 const LINE_BYTES_MAX: usize = 1_024;
-/// Links are of a day.
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// Make unsubscribe links.
 #[derive(Debug, clap::Args)]
@@ -74,10 +71,8 @@ impl Mint {
         let context = Context::open(global)?;
         let subjects = context.subjects()?;
         let first = subjects.first();
-        let day = context::now_ms() / i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX);
-        let day = u16::try_from(day).unwrap_or(u16::MAX);
-        let mut minter =
-            subjects.minter(self.channel, tenant, &self.list, day).or_exit(ExitCode::Usage, "--list")?;
+        let minter = subjects.minter(self.channel, tenant, &self.list, context::now_ms());
+        let mut minter = minter.or_exit(ExitCode::Usage, "--list")?;
         let mut out = BufWriter::new(io::stdout().lock());
         let mut to_stdout =
             |text: String| writeln!(out, "{text}").map_err(|error| Failure::new(ExitCode::Failed, error));
