@@ -347,3 +347,6 @@ fn recorded_at(
     };
     Ok(found.iter().find(same).map(|found| found.recorded_at_ms))
 }
+
+#[cfg(test)]
+mod tests;
