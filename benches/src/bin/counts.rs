@@ -1,7 +1,7 @@
 //! How fast an opt-out counts: 2,000 of them a second by the doors of a service that routes as fast as it can, on a real Kafka.
-//! `cargo xtask bench counts [seconds] [doors-idle doors-routing nobody-routing log-idle log-routing tokens]`
+//! `cargo xtask bench counts [seconds] [doors-idle doors-routing nobody-routing log-idle log-routing tokens] [linger.ms=5 ...]`
 //!
-//! Half come by one-click, half by the API, each due at its moment. Of every tenth the person gets a job of their own, written as soon as
+//! Half come by one-click, half by the API, each due at its moment. Of every fiftieth the person gets a job of their own, written as soon as
 //! the answer is here: nobody of them may be delivered to (G1). Next to it stands a plain loop that writes as many such records to the
 //! same topic with `acks=all` and waits for each: what Kafka takes at all.
 
@@ -45,7 +45,7 @@ const CONNECTIONS: usize = 24;
 /// Not counted: clients connect, the group forms, the broker compiles itself.
 const WARM_UP: Duration = Duration::from_secs(8);
 /// Of so many opt-outs one is followed by a job to the person.
-const PROBED: usize = 10;
+const PROBED: usize = 50;
 /// People in the filter before, and recipients of a job of the load.
 const FILTER: u64 = 1_000_000;
 const RECIPIENTS: u64 = 1_000;
@@ -383,11 +383,12 @@ fn within(before: &[(String, u64)], after: &[(String, u64)]) -> String {
     if all == 0 { "- | - | -".to_owned() } else { format!("{} | {} | {}", at(500), at(990), at(999)) }
 }
 
-fn run(setting: &Setting, row: &Row, counted: Duration) -> Result<Told> {
+fn run(setting: &Setting, row: &Row, counted: Duration, client: &[(&str, &str)]) -> Result<Told> {
     setting.renew(&["send-jobs", "deliveries.sms", "deliveries.voice", "outcomes"])?;
     let (metrics, exposition) = Metrics::install();
     let options = tamis::options(WORKERS, tamis::DEFAULT);
-    let (config, subjects) = (setting.config(row.name), setting.subjects.clone());
+    let (mut config, subjects) = (setting.config(row.name), setting.subjects.clone());
+    config.client.extend(client.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let running = tamis::start_counted(config, subjects, options, metrics.clone())?;
     let bus = Kafka::new(setting.config("client"))?;
     let scheduler = bus.scheduler()?;
@@ -501,8 +502,13 @@ fn child(counted: Duration, wanted: &[String]) -> Result<String> {
         "| | jobs/s | accepted to enforced: p50 | p99 | p99.9 | answer to decision: p50 | p99 | to delivery seen: p50 | p99 | probes | violations |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
-    for row in ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| name == row.name)) {
-        let told = run(&setting, row, counted).with_context(|| row.name)?;
+    // Properties of tamis's clients, as an operator may set them.
+    let client: Vec<_> = wanted.iter().filter_map(|argument| argument.split_once('=')).collect();
+    let wanted: Vec<_> = wanted.iter().filter(|argument| !argument.contains('=')).collect();
+    // Not told: a broker that has just started compiles itself for half a minute.
+    run(&setting, &ROWS[0], WARM_UP, &client)?;
+    for row in ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| *name == row.name)) {
+        let told = run(&setting, row, counted, &client).with_context(|| row.name)?;
         for (door, took) in &told.took {
             let [median, p90, p99, p999, longest] = quantiles(took);
             writeln!(
@@ -524,7 +530,7 @@ fn child(counted: Duration, wanted: &[String]) -> Result<String> {
         )?;
     }
     let mut report = format!("{answers}\n{honoured}\n");
-    if wanted.is_empty() || wanted.iter().any(|name| name == "tokens") {
+    if wanted.is_empty() || wanted.iter().any(|name| *name == "tokens") {
         report += &tokens(&setting)?;
     }
     Ok(report)

@@ -71,15 +71,18 @@ async fn record(
     let ask = Ask::read(body, door, &caller)?;
     state.loaded()?;
     let (reason, evidence) = (ask.reason, ask.evidence.clone());
-    let (shared, by) = (state.clone(), caller.clone());
     // Making subjects takes a while for many rows. The place is given back when this call has its answer and the work is done,
     // whichever is later.
-    let working = place.clone();
-    let made = tokio::task::spawn_blocking(move || {
-        let _place = working;
-        records(&shared, &ask, door, &by)
-    });
-    let (records, rejected) = made.await.map_err(|_| Refusal::defect())?;
+    let (records, rejected) = if body.len() <= body::BRIEF {
+        records(state, &ask, door, &caller)
+    } else {
+        let (shared, by, working) = (state.clone(), caller.clone(), place.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            let _place = working;
+            records(&shared, &ask, door, &by)
+        });
+        made.await.map_err(|_| Refusal::defect())?
+    };
     let accepted = records.len();
     if accepted == 0 {
         return Err(Refusal::new(Code::AllRejected, "every row is rejected")
