@@ -3,6 +3,7 @@
 pub mod filter;
 pub mod machine;
 pub mod made;
+pub mod paced;
 pub mod people;
 pub mod plain;
 pub mod raw;

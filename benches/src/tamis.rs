@@ -44,8 +44,21 @@ pub fn options(workers: u16, batch: Batch) -> Options {
 /// # Errors
 /// When it stops by itself or does not load in time.
 pub fn start(config: Config, subjects: Subjects, options: Options) -> Result<Running> {
+    start_counted(config, subjects, options, Metrics::detached())
+}
+
+/// As [`start`], with metrics that somebody reads.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_counted(
+    config: Config,
+    subjects: Subjects,
+    options: Options,
+    metrics: Metrics,
+) -> Result<Running> {
     let bus = Arc::new(Kafka::new(config)?);
-    let running = tamis_pipeline::start(bus, subjects, options, Metrics::detached(), Health::new())?;
+    let running = tamis_pipeline::start(bus, subjects, options, metrics, Health::new())?;
     let begun = Instant::now();
     let filter = running.filter();
     while !filter.is_loaded() {

@@ -4,10 +4,10 @@
 //! which is most often between ack and commit; the test says how often it was.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tamis_bus::{Bus, Positions, Tail, TailTopic};
-use tamis_campaign::{Channel, Purpose};
+use tamis_campaign::{Channel, Purpose, RecordReason};
 use tamis_tests::inbound::{self, Gateway, reply};
 use tamis_tests::process::{self, Service};
 use tamis_tests::{kafka, people, suite};
@@ -142,6 +142,42 @@ fn nobodys_last_word_is_lost_while_readers_are_killed_and_paused() {
     sleeper.wait_ready();
     let expected: BTreeSet<u64> = everybody.iter().copied().filter(|n| n % 2 == 0 && n % 4 != 0).collect();
     assert_eq!(arrive(&*bus, "after", &everybody, 1), expected);
+    let counted = "tamis_optout_effective_seconds_count{source=\"reply\"}";
+    assert!(sleeper.metric(counted) > Some(0.0), "opt-outs of the topic are timed");
+}
+
+/// Guarantees: a start lifts nothing that was recorded after the person said it: neither one that waited in the topic while a stop came in
+/// by another door, nor one that its gateway writes a second time after the next stop, however new that copy is in the log.
+/// Fails when: what a start is newer than is not looked at, or looked at by the log's time alone.
+#[test]
+fn a_start_that_comes_late_or_again_lifts_nothing_that_came_after_it() {
+    let bus = kafka::bus("inlate");
+    let subjects = suite::subjects();
+    let (running, health) = suite::start(&bus, &subjects, 1);
+    let gateway = Gateway::open(&bus);
+    let pause = || std::thread::sleep(Duration::from_millis(50));
+    // Nobody reads yet: the start of 1 waits while 1 stops by another door.
+    gateway.say(Some(0), &[reply(1, "start", "m-1")]);
+    pause();
+    let stop =
+        people::record(&subjects, Channel::Sms, 1, "acme", Some(Channel::Sms), RecordReason::StopReply);
+    suite::opt_out(&*running.recorder(), &[stop]);
+    let reader = inbound::read(&bus, &running, &health);
+    let say = |partition, event: &proto::InboundEvent| {
+        gateway.say(Some(partition), std::slice::from_ref(event));
+        inbound::wait_read(&bus);
+        pause();
+    };
+    say(0, &reply(2, "stop", "m-2"));
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let received_at_ms = i64::try_from(since).expect("a moment");
+    let start = proto::InboundEvent { received_at_ms, ..reply(2, "start", "m-3") };
+    say(1, &start);
+    assert_eq!(arrive(&*bus, "started", &[1, 2, 3], 1), BTreeSet::from([2, 3]));
+    say(2, &reply(2, "stop", "m-4"));
+    say(3, &start);
+    assert_eq!(arrive(&*bus, "after", &[1, 2, 3], 2), BTreeSet::from([3]));
+    assert!(reader.drain(Duration::from_secs(10)) && running.drain(Duration::from_secs(15)), "both drain");
 }
 
 /// Guarantees: while the broker stands still nothing is lost and nothing is committed unread, `/readyz` says so in its line and stays as it

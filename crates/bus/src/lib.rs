@@ -240,6 +240,11 @@ pub trait Recorder: Send + Sync {
     /// them, with the position (next offset) reached in each partition touched and -1 in the others; or with the first error.
     /// It may be called on any thread and must not block.
     fn submit(&self, records: Vec<KeyedRecord>, acked: Acked);
+
+    /// Whether [`Recorder::submit`] of a few records would return at once now, and not wait until others are written.
+    fn has_room(&self) -> bool {
+        true
+    }
 }
 
 /// Writes jobs, as a campaign scheduler does.

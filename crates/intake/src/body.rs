@@ -12,6 +12,8 @@ use crate::problems::Code;
 
 /// The largest body of a call, bytes: 10,000 postal addresses of 400 bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
+/// A body of which so much is quickly made that no thread beside is worth it: a few rows, in well under a millisecond.
+pub(crate) const BRIEF: usize = 2 << 10;
 /// How long a body may take to come in.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -65,7 +65,8 @@ async fn write(state: ApiState, request: Request, said: Said) -> Result<Response
                 (ask, RecordReason::ConsentWithdrawn, Change::WithdrawConsent)
             }
         };
-        let deed = Deed { change, reason, evidence: ask.evidence.clone() };
+        let brief = body.len() <= body::BRIEF;
+        let deed = Deed { change, reason, evidence: ask.evidence.clone(), brief };
         state.carry_out(deed, &caller, place, move |state, by| records(state, &ask, said, by, now_ms)).await
     };
     state.once(once, &body, work).await

@@ -13,6 +13,9 @@ use crate::audit::{self, Change, Of};
 use crate::problems::Code;
 use crate::state::{ApiState, Place};
 
+/// Records that are handed over on the spot where the log has room: a thread beside is two switches away, each of which waits for its
+/// turn while the workers route.
+const FEW: usize = 64;
 /// Why records are not confirmed; nothing may be assumed to be recorded then.
 const NOT_DURABLE: &str =
     "not durable now: take none of these as recorded, and send them again, which is safe";
@@ -39,6 +42,8 @@ pub(crate) struct Deed {
     pub(crate) change: Change,
     pub(crate) reason: RecordReason,
     pub(crate) evidence: Box<str>,
+    /// Whether its rows are so few that no thread beside is worth it.
+    pub(crate) brief: bool,
 }
 
 impl ApiState {
@@ -54,14 +59,19 @@ impl ApiState {
         make: impl FnOnce(&Self, &Caller) -> Result<Made, Refusal> + Send + 'static,
     ) -> Result<Json<Value>, Refusal> {
         self.loaded()?;
-        // Making subjects takes a while for many rows. The place is given back when this call has its answer and the work is done,
-        // whichever is later.
-        let (shared, by, working) = (self.clone(), caller.clone(), place.clone());
-        let making = tokio::task::spawn_blocking(move || {
-            let _place = working;
-            make(&shared, &by)
-        });
-        let Made { records, accepted, rejected } = making.await.map_err(|_| Refusal::defect())??;
+        let made = if deed.brief {
+            make(self, caller)
+        } else {
+            // Making subjects takes a while for many rows. The place is given back when this call has its answer and the work is
+            // done, whichever is later.
+            let (shared, by, working) = (self.clone(), caller.clone(), place.clone());
+            let making = tokio::task::spawn_blocking(move || {
+                let _place = working;
+                make(&shared, &by)
+            });
+            making.await.map_err(|_| Refusal::defect())?
+        };
+        let Made { records, accepted, rejected } = made?;
         if accepted == 0 {
             return Err(Refusal::new(Code::AllRejected, "every row is rejected")
                 .with(json!({ "accepted": 0, "rejected": rejected })));
@@ -89,12 +99,17 @@ impl ApiState {
     ) -> Result<Positions, Refusal> {
         let (told, answer) = oneshot::channel();
         let recorder = self.recorder.clone();
-        let handed = tokio::task::spawn_blocking(move || {
+        let at_once = records.len() <= FEW && recorder.has_room();
+        let hand_over = move || {
             let _place = place;
             // Nobody listens any more only after the time-out below.
             recorder.submit(records, Box::new(move |acked| drop(told.send(acked))));
-        });
-        handed.await.map_err(|_| Refusal::defect())?;
+        };
+        if at_once {
+            hand_over();
+        } else {
+            tokio::task::spawn_blocking(hand_over).await.map_err(|_| Refusal::defect())?;
+        }
         match tokio::time::timeout(self.ack_timeout, answer).await {
             Ok(Ok(Ok(reached))) => Ok(reached),
             Ok(Ok(Err(error))) => {

@@ -51,7 +51,12 @@ async fn write(state: ApiState, request: Request, door: Door) -> Result<Response
     let body = body::read(request, body::BODY_BYTES_MAX).await?;
     let work = async {
         let ask = Ask::read(&body, door, &caller)?;
-        let deed = Deed { change, reason: ask.reason, evidence: ask.evidence.clone() };
+        let deed = Deed {
+            change,
+            reason: ask.reason,
+            evidence: ask.evidence.clone(),
+            brief: body.len() <= body::BRIEF,
+        };
         state.carry_out(deed, &caller, place, move |state, by| Ok(records(state, &ask, door, by))).await
     };
     state.once(once, &body, work).await

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tamis_bus::{Bus, EndOffsets, Follower, KeyedRecord, LogRecord, Positions, Recorder};
+use tamis_campaign::RecordReason;
 use tamis_subject::{SCHEME, Subject, Subjects};
 use tamis_suppression::{Index, Unreadable};
 use tamis_telemetry::{Check, Health, Metrics};
-use tamis_wire::record::{self, Entry, Record};
+use tamis_wire::record::{self, Entry, Record, State};
 
 use crate::Stopped;
 use crate::barrier::ASK_TIMEOUT;
@@ -296,10 +297,10 @@ impl<B: Bus> Follow<B> {
         if self.filter.is_loaded() {
             let now = unix_ms();
             for (_, _, step) in steps {
-                if let Step::Apply { record, recorded_at_ms, copy: false } = step {
-                    #[expect(clippy::cast_precision_loss, reason = "a latency in seconds")]
-                    self.metrics
-                        .optout_effective_seconds(record.source, (now - recorded_at_ms).max(0) as f64 / 1e3);
+                if let Step::Apply { record, recorded_at_ms, copy: false } = step
+                    && let Some(seconds) = effective_after(record, *recorded_at_ms, now)
+                {
+                    self.metrics.optout_effective_seconds(record.source, seconds);
                 }
             }
             let index = self.filter.read();
@@ -307,6 +308,15 @@ impl<B: Bus> Follow<B> {
         }
         Ok(())
     }
+}
+
+/// Seconds from when the log took an opt-out to `now_ms`, when every worker goes by it; of one that is to count from a later moment,
+/// from then. `None` for what stops nobody: a lift, a consent.
+fn effective_after(record: &Record, recorded_at_ms: i64, now_ms: i64) -> Option<f64> {
+    let stops = record.state == State::InForce && record.reason != RecordReason::Consent;
+    #[expect(clippy::cast_precision_loss, reason = "a latency in seconds")]
+    let seconds = (now_ms - recorded_at_ms.max(record.effective_at_ms)).max(0) as f64 / 1e3;
+    stops.then_some(seconds)
 }
 
 fn apply_to(index: &mut Index, steps: &[(i32, i64, Step)]) -> Result<(), Unreadable> {

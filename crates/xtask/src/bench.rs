@@ -4,7 +4,8 @@ use crate::tools::{cargo, java, root, runs};
 use anyhow::{Result, bail};
 
 /// Those that have a broker and a process of their own.
-const PROGRAMS: [&str; 8] = ["line", "latency", "memory", "takeover", "purge", "size", "rebuild", "import"];
+const PROGRAMS: [&str; 9] =
+    ["line", "latency", "memory", "takeover", "purge", "size", "rebuild", "import", "counts"];
 
 /// `cargo xtask bench <name>`: a program of `benches/src/bin`, or a bench of any crate.
 pub(crate) fn bench(name: &str, rest: &[&str]) -> Result<bool> {

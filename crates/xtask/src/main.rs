@@ -21,7 +21,7 @@ cargo xtask <command>
 
   test                    builds tamis, runs every test and ten seconds of each fuzz target; sums up in the last line
   lint                    format, clippy, dependencies, messages, metrics, house rules
-  bench <name> [args]     line, latency, memory, takeover, purge, size, rebuild, import, or a criterion bench by its file's name
+  bench <name> [args]     line, latency, memory, takeover, purge, size, rebuild, import, counts, or a criterion bench by its file's name
   kafka up [--tmpfs] [--port N] [--heap-mb N] [--hours N]
                           starts a broker that stays, 8 hours at most; its address is the last line
   kafka down              ends it and removes its data

@@ -23,6 +23,9 @@ const TUNING: [(&str, &str); 5] = [
     ("retry.backoff.max.ms", "500"),
 ];
 
+/// librdkafka's default of `queue.buffering.max.messages`.
+const QUEUE_MESSAGES: usize = 100_000;
+
 /// How long a full queue is waited for.
 const QUEUE_WAIT: Duration = Duration::from_secs(10);
 
@@ -174,13 +177,21 @@ impl Drop for Durable {
 pub struct KafkaRecorder {
     durable: Durable,
     partitions: u32,
+    /// Records in the queue up to which it surely has room: half of what it takes, in number and, at 1 KiB each, in bytes.
+    roomy: usize,
 }
 
 impl KafkaRecorder {
     pub(super) fn open(config: &Config, topic: &str, timeout: Duration) -> Result<Self, Error> {
         let durable = Durable::open(config, topic)?;
         let partitions = client::partitions(durable.producer()?.client(), topic, timeout)?;
-        Ok(Self { durable, partitions })
+        let most = |name, default| {
+            let set = durable.client.get(name).and_then(|text| text.parse::<usize>().ok());
+            set.unwrap_or(default)
+        };
+        let kbytes = most("queue.buffering.max.kbytes", usize::MAX);
+        let roomy = most("queue.buffering.max.messages", QUEUE_MESSAGES).min(kbytes) / 2;
+        Ok(Self { durable, partitions, roomy })
     }
 }
 
@@ -215,6 +226,12 @@ impl Recorder for KafkaRecorder {
             };
             self.durable.send(&producer, whole);
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let producer = self.durable.producer.read();
+        let waiting = producer.as_ref().map(|producer| producer.in_flight_count());
+        waiting.and_then(|waiting| usize::try_from(waiting).ok()).is_some_and(|waiting| waiting < self.roomy)
     }
 }
 

@@ -300,7 +300,9 @@ impl Taken {
         for record in batch {
             next.insert(record.partition, record.offset + 1);
             match read(&record, parts, &policy, &subjects, now) {
-                Ok(records) => taken.said.take(record.partition, record.timestamp_ms, records),
+                Ok((received_at_ms, records)) => {
+                    taken.said.take(record.partition, record.timestamp_ms, received_at_ms, records);
+                }
                 Err(why) => {
                     bury(&record, why, &parts.topic, now, &mut taken.outgoing);
                     taken.codes.push(why.code.as_str());
@@ -312,20 +314,24 @@ impl Taken {
     }
 }
 
-/// What one event does.
+/// When its gateway had one event, and what it does.
 fn read(
     record: &JobRecord<'_>,
     parts: &Parts,
     policy: &Policy,
     subjects: &Subjects,
     now: UnixMs,
-) -> Result<Vec<Made>, Unreadable> {
+) -> Result<(UnixMs, Vec<Made>), Unreadable> {
     let event = InboundEvent::decode(record.value.unwrap_or_default())?;
     // Asked only where it would tell something.
     let job = event.job_id.as_deref().filter(|_| event.tenant.is_none());
     let tenant = job.and_then(|job| parts.tenants.of(job));
     let effect = records(&event, policy, tenant.as_deref(), subjects, now);
-    effect.map(|effect| effect.records).map_err(|Wrong { code, field }| Unreadable { code, field, byte: 0 })
+    effect.map(|effect| (event.received_at_ms, effect.records)).map_err(|Wrong { code, field }| Unreadable {
+        code,
+        field,
+        byte: 0,
+    })
 }
 
 /// When the log took what is in force under the record's key.
@@ -341,3 +347,6 @@ fn recorded_at(
     };
     Ok(found.iter().find(same).map(|found| found.recorded_at_ms))
 }
+
+#[cfg(test)]
+mod tests;

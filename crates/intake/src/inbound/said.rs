@@ -2,10 +2,12 @@
 //!
 //! The key of an event is its message's id, so that what one person says lies in several partitions, which are read side by side and,
 //! after a crash, again. So within a batch the order is that of the log's timestamps, and a start counts only if it is newer than the
-//! stop that it would lift: `recorded_at_ms` of a stop is when the suppression log took it, which is never before the person said it.
+//! stop that it would lift: `recorded_at_ms` of a stop is when the suppression log took it, which is never before the person said it. A
+//! start is as old as its gateway says that it came in, if the log took it later than that: gateways write what they are not sure to have
+//! written again, and such a start must not take away a stop that came between.
 //! Where that cannot be known, as when both came in while nobody read, the stop stays: one time too many, never one too few.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tamis_bus::{KeyedRecord, Partition};
 use tamis_campaign::{RecordReason, Source, UnixMs};
@@ -13,12 +15,21 @@ use tamis_wire::record::{Record, State, key};
 
 use crate::replies::Made;
 
-/// Records of a batch, each with the time at which the log took its event.
+/// Records of a batch.
 #[derive(Default)]
 pub(super) struct Said {
-    words: Vec<(UnixMs, Made)>,
+    words: Vec<Word>,
     /// The latest time of each partition: an order within a partition is never turned round, whatever its clock does.
     clocks: BTreeMap<Partition, UnixMs>,
+}
+
+/// A record, and when it was said.
+struct Word {
+    /// When the log took its event: the order.
+    at: UnixMs,
+    /// When the person said it, as far as one knows; no later than that.
+    said_at: UnixMs,
+    made: Made,
 }
 
 /// What is to be written.
@@ -33,17 +44,24 @@ pub(super) struct Writing {
 }
 
 impl Said {
-    /// Takes in what the event that the log took at `timestamp_ms` has to say.
-    pub(super) fn take(&mut self, partition: Partition, timestamp_ms: UnixMs, records: Vec<Made>) {
+    /// Takes in what the event that the log took at `timestamp_ms` has to say; its gateway had it at `received_at_ms` (0 = does not say).
+    pub(super) fn take(
+        &mut self,
+        partition: Partition,
+        timestamp_ms: UnixMs,
+        received_at_ms: UnixMs,
+        records: Vec<Made>,
+    ) {
         let clock = self.clocks.entry(partition).or_insert(timestamp_ms);
         *clock = timestamp_ms.max(*clock);
         let at = *clock;
-        self.words.extend(records.into_iter().map(|made| (at, made)));
+        let said_at = if received_at_ms > 0 { received_at_ms.min(at) } else { at };
+        self.words.extend(records.into_iter().map(|made| Word { at, said_at, made }));
     }
 
     /// Whether anything is to be lifted: then it must be looked up what is in force.
     pub(super) fn lifts(&self) -> bool {
-        self.words.iter().any(|(_, made)| made.record.state == State::Lifted)
+        self.words.iter().any(|word| word.made.record.state == State::Lifted)
     }
 
     /// What to write to a log of `partitions`. `recorded_at` tells when the log took what is in force under the key of a record.
@@ -55,19 +73,22 @@ impl Said {
         partitions: u32,
         mut recorded_at: impl FnMut(&Record) -> Result<Option<UnixMs>, E>,
     ) -> Result<Writing, E> {
-        self.words.sort_by_key(|(at, _)| *at);
+        self.words.sort_by_key(|word| word.at);
         let mut writing = Writing::default();
-        // Keys that this batch itself has said a stop of, before.
-        let mut stopped = BTreeSet::new();
-        for (at, made) in &self.words {
+        // Keys that this batch itself has a stop of, before, and when the latest of them was said.
+        let mut stopped = BTreeMap::new();
+        for Word { said_at, made, .. } in &self.words {
             let record = &made.record;
             match record.state {
-                State::InForce => drop(stopped.insert(key(record))),
+                State::InForce => {
+                    let latest = stopped.entry(key(record)).or_insert(*said_at);
+                    *latest = *said_at.max(latest);
+                }
                 State::Lifted => {
-                    let counts = match recorded_at(record)? {
-                        Some(recorded_at) => *at > recorded_at,
-                        None => stopped.contains(&key(record)),
-                    };
+                    let (recorded_at, stopped) = (recorded_at(record)?, stopped.get(&key(record)));
+                    let counts = (recorded_at.is_some() || stopped.is_some())
+                        && recorded_at.is_none_or(|at| *said_at > at)
+                        && stopped.is_none_or(|at| said_at >= at);
                     if !counts {
                         writing.passed_over += 1;
                         continue;

@@ -1,6 +1,11 @@
 //! Adding and lifting: rows, scopes, reasons, statuses.
 
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tamis_bus::{Acked, Blame, Error, KeyedRecord, Positions, Recorder};
 use tamis_campaign::{Channel, Identity, RecordReason, Source};
 use tamis_subject::{Key, Region, Subjects};
 use tamis_wire::record::{Scope, State};
@@ -248,4 +253,42 @@ async fn no_answer_holds_an_address() {
     let answer = house.post("/v1/suppressions/lookup", &house.acme, &body).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.text.contains("dupont") && !answer.text.contains("39 98"), "{}", answer.text);
+}
+
+/// A log whose queue is full: whoever hands records over stands there until it is let go.
+struct Full(Mutex<mpsc::Receiver<()>>);
+
+impl Recorder for Full {
+    fn partitions(&self) -> u32 {
+        8
+    }
+
+    fn submit(&self, _: Vec<KeyedRecord>, acked: Acked) {
+        let let_go = self.0.lock().recv_timeout(Duration::from_secs(10));
+        let full = |_| Error::new("record", Blame::Unreachable, "the queue is full");
+        acked(let_go.map(|()| Positions::zero(8)).map_err(full));
+    }
+
+    fn has_room(&self) -> bool {
+        false
+    }
+}
+
+/// Guarantees: while a log that is full makes one call wait, others are answered.
+/// Fails when: records are handed over on the thread that serves, although the log has no room.
+#[tokio::test]
+async fn a_full_log_holds_up_nobody_else() {
+    let mut house = House::new();
+    let (let_go, wait) = mpsc::channel();
+    house.state.recorder = Arc::new(Full(Mutex::new(wait)));
+    house.state.ack_timeout = Duration::from_secs(20);
+    let other = async {
+        let looked =
+            house.post("/v1/suppressions/lookup", &house.acme, &json!({ "addresses": [PHONE] })).await;
+        let_go.send(()).unwrap();
+        looked
+    };
+    let stop = stop(&[PHONE]);
+    let (recorded, looked) = tokio::join!(house.add(&house.acme, &stop), other);
+    assert_eq!((recorded.status.as_u16(), looked.status.as_u16()), (200, 200), "{}", recorded.text);
 }

@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use super::*;
 use tamis_bus::embedded::{Config, Embedded};
 use tamis_bus::{Acked, KeyedRecord};
-use tamis_campaign::{Identity, RecordReason, Source};
+use tamis_campaign::{Identity, Source};
 use tamis_subject::{Key, Region};
 use tamis_telemetry::Exposition;
-use tamis_wire::record::{Scope, State};
+use tamis_wire::record::Scope;
 
 struct Desk {
     reader: Reader,
@@ -137,20 +137,100 @@ impl Recorder for Deaf {
     fn submit(&self, _records: Vec<KeyedRecord>, _acked: Acked) {}
 }
 
+fn write(recorder: &dyn Recorder, records: Vec<KeyedRecord>) -> Positions {
+    let (sender, acked) = mpsc::channel();
+    recorder.submit(records, Box::new(move |answer| drop(sender.send(answer))));
+    acked.recv_timeout(Duration::from_secs(30)).expect("the log answers").expect("it takes them")
+}
+
+fn wait(told: impl Fn() -> String, done: impl Fn(&str) -> bool) {
+    let since = Stopwatch::start();
+    while !done(&told()) {
+        assert!(since.elapsed() < Duration::from_secs(30), "{}", told());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Guarantees: from the log's time to now, never less than nothing; from when it is to count where that is later; lifts and
+/// consents are no opt-outs.
+#[test]
+fn an_opt_out_is_timed_from_when_the_log_took_it() {
+    let now = 1_000_000;
+    let after = |record: &Record, recorded_at_ms| effective_after(record, recorded_at_ms, now);
+    assert_eq!(after(&opt_out(), now - 250), Some(0.25));
+    assert_eq!(after(&opt_out(), now + 250), Some(0.0));
+    let later = |effective_at_ms| Record { effective_at_ms, ..opt_out() };
+    assert_eq!(after(&later(now - 100), now - 60_000), Some(0.1));
+    assert_eq!(after(&later(now + 60_000), now - 60_000), Some(0.0));
+    let of = |reason| Record { reason, ..opt_out() };
+    assert_eq!(after(&of(RecordReason::ConsentWithdrawn), now), Some(0.0));
+    assert_eq!(after(&of(RecordReason::Consent), now), None);
+    assert_eq!(after(&Record { state: State::Lifted, ..opt_out() }, now), None);
+}
+
+/// Guarantees: whatever door an opt-out came in by, it is timed once, under that door's name, when the filter has it; those that were
+/// there at the start are not, nor is what stops nobody, nor a copy that a rotation makes.
+#[test]
+fn opt_outs_of_every_door_are_timed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = Config { partitions: 4, ..Config::default() };
+    let bus = Embedded::open(dir.path(), config).expect("an empty folder can be opened");
+    let recorder: Arc<dyn Recorder> = Arc::new(bus.recorder().expect("records can be written"));
+    let Desk { reader, metrics, exposition } = Desk::new(false);
+    let subjects = reader.subjects;
+    let keyed = |record: &Record| {
+        let (key, value) = written(record);
+        KeyedRecord::new(record::partition_of(&record.subject, 4), key, value)
+    };
+    write(&*recorder, vec![keyed(&opt_out())]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let filter = Filter::new(4, subjects.clone());
+    let follow = Follow {
+        bus,
+        recorder: recorder.clone(),
+        subjects: subjects.clone(),
+        skip_unreadable: false,
+        filter: filter.clone(),
+        snapshots: None,
+        offered: Offered::default(),
+        metrics,
+        health: Health::new(),
+        stop: stop.clone(),
+    };
+    let thread = std::thread::spawn(move || follow.run(|| ()));
+    wait(|| filter.is_loaded().to_string(), |loaded| loaded == "true");
+    for source in Source::ALL {
+        let said = Record { source: *source, ..opt_out() };
+        // Of other people: this log keeps only the last record of a key.
+        let of = |n| Record { subject: Subject::from_bytes([n; 16]), ..said.clone() };
+        let consent = Record { reason: RecordReason::Consent, ..of(8) };
+        let lift = Record { state: State::Lifted, ..of(9) };
+        let copied = of(10);
+        let copy = record::encode_copy(&copied, 1);
+        let copy = KeyedRecord::new(record::partition_of(&copied.subject, 4), record::key(&copied), copy);
+        let end = write(&*recorder, vec![keyed(&said), keyed(&lift), keyed(&consent), copy]);
+        wait(|| format!("{:?}", filter.position()), |_| filter.position().reaches(&end));
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(thread.join().expect("it does not panic").is_ok());
+    let text = exposition.render();
+    for source in Source::ALL {
+        let line = format!("tamis_optout_effective_seconds_count{{source=\"{}\"}} 1", source.as_str());
+        assert!(text.lines().any(|had| had == line), "{line} is not in\n{text}");
+    }
+}
+
 /// Guarantees: while the filter loads, `/readyz` says how far it is, and is red.
 #[test]
 fn loading_is_told_while_it_lasts() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = Config { partitions: 4, ..Config::default() };
     let bus = Embedded::open(dir.path(), config).expect("an empty folder can be opened");
-    let recorder = bus.recorder().expect("records can be written");
-    let (sender, acked) = mpsc::channel();
     let beats = (0..3).map(|partition| {
         let (key, value) = record::heartbeat();
         KeyedRecord::new(partition, key, value)
     });
-    recorder.submit(beats.collect(), Box::new(move |answer| drop(sender.send(answer))));
-    acked.recv_timeout(Duration::from_secs(30)).expect("the log answers").expect("it takes them");
+    write(&bus.recorder().expect("records can be written"), beats.collect());
     let Desk { reader, metrics, .. } = Desk::new(false);
     let subjects = reader.subjects;
     let (health, stop) = (Health::new(), Arc::new(AtomicBool::new(false)));
@@ -168,11 +248,7 @@ fn loading_is_told_while_it_lasts() {
     };
     let thread = std::thread::spawn(move || follow.run(|| panic!("it was loaded")));
     let told = r#"{"check":"filter","ok":false,"detail":"loading: 3 records, 100 %"#;
-    let since = Stopwatch::start();
-    while !health.json_lines().contains(told) {
-        assert!(since.elapsed() < Duration::from_secs(30), "{}", health.json_lines());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait(|| health.json_lines(), |lines| lines.contains(told));
     stop.store(true, Ordering::Relaxed);
     assert!(thread.join().expect("it does not panic").is_ok());
 }
