@@ -48,10 +48,7 @@ impl Hasher for Same {
     }
 
     fn write_u128(&mut self, hash: u128) {
-        #[expect(clippy::cast_possible_truncation, reason = "any half of a hash is one")]
-        {
-            self.0 = hash as u64;
-        }
+        self.0 = hash as u64;
     }
 
     fn finish(&self) -> u64 {

@@ -233,6 +233,7 @@ impl Import {
                 .into_iter()
                 .map(|(partition, record)| (partition, Draft { first: first(&record), record }))
                 .unzip();
+            careful.let_the_filter_come();
             let (fresh, known) = look(world, &mut drafts, Some(visible_at_ms))?;
             let mut batch = Batch { drafts, ..Batch::default() };
             count(&mut batch, &fresh);
