@@ -161,7 +161,7 @@ pub fn whoever_is_imported_gets_nothing_until_the_import_is_undone(house: &House
     assert_eq!(house.undo("complaints").1["lifted"], 2);
     assert_eq!(house.delivered("other", &all), BTreeSet::from([3]), "STOP stays when the complaint is lifted");
     let log = service.log();
-    assert!(!log.contains("+3361") && log.contains("import done"), "{log}");
+    assert!(!log.contains("+3361"), "{log}");
     assert!(service.stop().success());
 }
 
@@ -193,43 +193,66 @@ pub fn at_once_is_one_moment(house: &House) {
     assert!(service.stop().success());
 }
 
-/// Guarantees: an import over which the service is killed goes on by itself when the service is there again, and nobody is left
-/// out; the same of its undo, which then is asked for again; repeated, nothing changes.
-/// Fails when: what was handed to the log counts as durable, or the command goes on from elsewhere; an undo that broke off can't
-/// be begun again, or takes what it did for done.
-pub fn an_import_and_its_undo_go_on_after_the_service_was_killed(house: &House) {
+/// Whose process is killed: on the embedded log the service imports, on Kafka the command does it itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Killed {
+    /// `tamis run`.
+    Service,
+    /// `tamis suppress import`.
+    Command,
+}
+
+/// Guarantees: an import that is killed with -9 goes on when its service is there again, by itself, or under its id, and nobody is
+/// left out; the same of its undo, which then is asked for again; repeated, nothing changes.
+/// Fails when: what was handed to the log counts as durable, or it goes on from elsewhere; an undo that broke off can't be begun
+/// again, or takes what it did for done.
+pub fn an_import_and_its_undo_go_on_after_a_kill(house: &House, killed: Killed) {
     let file = house.file("many.csv", &rows(MANY));
     let mut service = house.service();
     let path = file.to_str().expect("a path");
-    let command = house.begun(&["suppress", "import", path, "--tenant", "acme", "--json", "--import-id", "many"]);
+    let many = ["--tenant", "acme", "--import-id", "many"];
+    let mut command = house.begun(&[&["suppress", "import", path, "--json"], &many[..]].concat());
     let brought = house.dir.path().join("imports/many.brought");
     suite::wait("some rows are on their way", || {
         fs::metadata(&brought).is_ok_and(|about| about.len() > 2 << 20)
     });
-    service.kill();
-    service = house.service();
-    let (code, told, words) = read(&command.wait_with_output().expect("it ends"));
-    assert!(code == Some(0) && words.contains("trying again"), "{words}");
-    assert_eq!(
-        (told["accepted"].as_u64(), told["rows"].as_u64()),
-        (Some(MANY.into()), Some(MANY.into())),
-        "{told}"
-    );
+    let (code, told, words) = if killed == Killed::Service {
+        service.kill();
+        service = house.service();
+        let told = read(&command.wait_with_output().expect("it ends"));
+        assert!(told.2.contains("trying again"), "{}", told.2);
+        told
+    } else {
+        command.kill().and_then(|()| command.wait()).expect("it is killed");
+        let status = house.status("many");
+        assert_eq!(status["failure"]["code"], "INTERRUPTED", "{status}");
+        let next = status["next_line"].to_string();
+        house.import(&file, &[&many[..], &["--from-line", &next]].concat())
+    };
+    let all = Some(u64::from(MANY));
+    assert_eq!((code, told["accepted"].as_u64(), told["rows"].as_u64()), (Some(0), all, all), "{told} {words}");
     let (code, told, _) = house.import(&file, &["--tenant", "acme", "--dry-run"]);
-    assert_eq!((code, told["already"].as_u64(), told["new"].as_u64()), (Some(0), Some(MANY.into()), Some(0)));
-    let some: Vec<u32> = (0..MANY).step_by(401).chain(MANY..MANY + 300).collect();
-    assert_eq!(house.delivered("some", &some), (MANY..MANY + 300).collect(), "exactly who was imported is dropped");
+    assert_eq!((code, told["already"].as_u64(), told["new"].as_u64()), (Some(0), all, Some(0)));
+    let others = MANY..MANY + 300;
+    let some: Vec<u32> = (0..MANY).step_by(401).chain(others.clone()).collect();
+    assert_eq!(house.delivered("some", &some), others.collect(), "exactly who was imported is dropped");
 
-    let undo = house.begun(&["suppress", "import", "--undo", "many", "--json"]);
-    suite::wait("some are lifted", || house.status("many")["undo"]["lifted"].as_u64().is_some_and(|n| n > 0));
-    service.kill();
-    service = house.service();
+    let mut undo = house.begun(&["suppress", "import", "--undo", "many", "--json"]);
+    if killed == Killed::Service {
+        suite::wait("some are lifted", || house.status("many")["undo"]["lifted"].as_u64() > Some(0));
+        service.kill();
+        service = house.service();
+    } else {
+        suite::wait("it is begun", || house.status("many")["undo"]["state"] == "running");
+        undo.kill().expect("it is killed");
+    }
     let _ = undo.wait_with_output().expect("it ends");
     assert_eq!(house.status("many")["undo"]["state"], "failed", "it was killed in the middle");
     let (code, told, words) = house.undo("many");
+    // What was lifted before the kill is kept by this one, and rows that were sent twice were noted twice.
     let (lifted, kept) = (told["lifted"].as_u64(), told["kept"].as_u64());
-    assert_eq!((code, lifted.zip(kept).map(|(a, b)| a + b)), (Some(0), Some(MANY.into())), "{told} {words}");
-    let everybody: BTreeSet<u32> = some.iter().copied().collect();
-    assert_eq!(house.delivered("undone", &some), everybody);
+    let sum = lifted.zip(kept).map(|(lifted, kept)| lifted + kept);
+    assert!(code == Some(0) && lifted <= all && sum >= all, "{told} {words}");
+    assert_eq!(house.delivered("undone", &some), some.iter().copied().collect());
     assert!(service.stop().success());
 }

@@ -1,6 +1,6 @@
 //! Opt-outs imported from files, by the command, on the embedded log: through a service, without one, and over a kill.
 
-use tamis_tests::imported::{self, House, rows};
+use tamis_tests::imported::{self, House, Killed, rows};
 
 fn house() -> House {
     House::new(|dir| format!("kind = \"embedded\"\ndata_dir = \"{}\"", dir.join("data").display()), "")
@@ -17,8 +17,8 @@ fn at_once_is_one_moment() {
 }
 
 #[test]
-fn an_import_and_its_undo_go_on_after_the_service_was_killed() {
-    imported::an_import_and_its_undo_go_on_after_the_service_was_killed(&house());
+fn an_import_and_its_undo_go_on_after_a_kill() {
+    imported::an_import_and_its_undo_go_on_after_a_kill(&house(), Killed::Service);
 }
 
 /// Guarantees: without a service the command does the same by itself, and ends with the contract's codes.

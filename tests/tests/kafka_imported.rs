@@ -1,6 +1,6 @@
 //! Opt-outs imported from files, by the command, on a real Apache Kafka.
 
-use tamis_tests::imported::{self, House};
+use tamis_tests::imported::{self, House, Killed};
 use tamis_tests::kafka;
 
 fn house(prefix: &str) -> House {
@@ -23,6 +23,6 @@ fn at_once_is_one_moment() {
 }
 
 #[test]
-fn an_import_and_its_undo_go_on_after_the_service_was_killed() {
-    imported::an_import_and_its_undo_go_on_after_the_service_was_killed(&house("imported-killed"));
+fn an_import_and_its_undo_go_on_after_a_kill() {
+    imported::an_import_and_its_undo_go_on_after_a_kill(&house("imported-killed"), Killed::Command);
 }

@@ -101,19 +101,22 @@ impl<'t> Open<'t> {
 
     /// Merges entries in, and deletes the records that are not the last any more.
     fn merge(&mut self, entries: &[Entry]) -> Result<(), StorageError> {
+        let mut gone = Vec::new();
         for &(hash, at) in entries.iter().filter(|(_, at)| *at != GONE) {
             let known = self.keys.insert(hash, at)?.map(|known| known.value());
             match known {
-                Some(known) if known < at => drop(self.log.remove(known)?),
+                Some(known) if known < at => gone.push(known),
                 // It was merged in before a crash, and what is there came after it.
                 Some(known) if known > at => {
                     self.keys.insert(hash, known)?;
-                    self.log.remove(at)?;
+                    gone.push(at);
                 }
                 Some(_) | None => {}
             }
         }
-        Ok(())
+        // Neighbours together: by their keys they lie anywhere.
+        gone.sort_unstable();
+        gone.into_iter().try_for_each(|at| self.log.remove(at).map(drop))
     }
 }
 
