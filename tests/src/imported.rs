@@ -149,7 +149,11 @@ pub fn whoever_is_imported_gets_nothing_until_the_import_is_undone(house: &House
     );
     assert_eq!(house.delivered("after", &all), BTreeSet::from([3]), "everybody but one is dropped");
     let (code, told, words) = house.import(&file, &["--tenant", "acme"]);
-    assert_eq!((code, told["new"].as_u64(), told["already"].as_u64()), (Some(0), Some(0), Some(3)), "{words}");
+    assert_eq!(
+        (code, told["new"].as_u64(), told["already"].as_u64()),
+        (Some(0), Some(0), Some(3)),
+        "{words}"
+    );
     // What was repeated says so, and the first can't be taken back any more: the second said them, too.
     let again = told["import_id"].as_str().expect("an id").to_owned();
     assert_eq!(house.undo(&again).1["lifted"], 0);
@@ -159,7 +163,11 @@ pub fn whoever_is_imported_gets_nothing_until_the_import_is_undone(house: &House
     let other = house.file("other.csv", &rows(2).replace("stop", "plainte"));
     assert_eq!(house.import(&other, &["--tenant", "acme", "--import-id", "complaints"]).1["new"], 2);
     assert_eq!(house.undo("complaints").1["lifted"], 2);
-    assert_eq!(house.delivered("other", &all), BTreeSet::from([3]), "STOP stays when the complaint is lifted");
+    assert_eq!(
+        house.delivered("other", &all),
+        BTreeSet::from([3]),
+        "STOP stays when the complaint is lifted"
+    );
     let log = service.log();
     assert!(!log.contains("+3361"), "{log}");
     assert!(service.stop().success());
@@ -181,7 +189,9 @@ pub fn at_once_is_one_moment(house: &House) {
     assert_eq!((told["lifted"].as_u64(), told["kept"].as_u64()), (Some(3), Some(0)), "{words}");
     at_once("moment");
     let at = house.status("moment")["visible_at_ms"].as_u64().expect("a moment");
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    let now = || {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis()
+    };
     let before = house.delivered("before", &all);
     if now() < u128::from(at) {
         assert_eq!(before, BTreeSet::from(all), "nobody is dropped before the moment");
@@ -230,7 +240,11 @@ pub fn an_import_and_its_undo_go_on_after_a_kill(house: &House, killed: Killed) 
         house.import(&file, &[&many[..], &["--from-line", &next]].concat())
     };
     let all = Some(u64::from(MANY));
-    assert_eq!((code, told["accepted"].as_u64(), told["rows"].as_u64()), (Some(0), all, all), "{told} {words}");
+    assert_eq!(
+        (code, told["accepted"].as_u64(), told["rows"].as_u64()),
+        (Some(0), all, all),
+        "{told} {words}"
+    );
     let (code, told, _) = house.import(&file, &["--tenant", "acme", "--dry-run"]);
     assert_eq!((code, told["already"].as_u64(), told["new"].as_u64()), (Some(0), all, Some(0)));
     let others = MANY..MANY + 300;

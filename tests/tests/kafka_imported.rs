@@ -7,7 +7,9 @@ fn house(prefix: &str) -> House {
     // Its topics are made with it.
     drop(kafka::bus(prefix));
     let bootstrap = kafka::broker().bootstrap();
-    let lines = format!("kind = \"kafka\"\nbootstrap_servers = \"{bootstrap}\"\nprefix = \"{prefix}\"\ngroup = \"{prefix}\"");
+    let lines = format!(
+        "kind = \"kafka\"\nbootstrap_servers = \"{bootstrap}\"\nprefix = \"{prefix}\"\ngroup = \"{prefix}\""
+    );
     let more = "[bus.client]\n\"session.timeout.ms\" = \"3000\"\n\"heartbeat.interval.ms\" = \"500\"\n";
     House::new(|_| lines, more)
 }

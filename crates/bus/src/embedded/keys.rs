@@ -133,7 +133,9 @@ impl Keys {
             write.transaction.open_table(KEYS).map_err(|e| fault(VERB, e))?;
             let until = write.transaction.open_table(UNTIL).map_err(|e| fault(VERB, e))?;
             (0..core.config.partitions)
-                .map(|partition| Ok(until.get(partition).map_err(|e| fault(VERB, e))?.map_or(0, |at| at.value())))
+                .map(|partition| {
+                    Ok(until.get(partition).map_err(|e| fault(VERB, e))?.map_or(0, |at| at.value()))
+                })
                 .collect::<Result<Vec<u64>, Error>>()
         })?;
         let mut cursors: Vec<(Partition, u64)> = (0..).zip(until).collect();
@@ -171,10 +173,19 @@ impl Keys {
     }
 
     /// Whether the log has a record under `hash` from after `offset` of its partition.
-    pub(super) fn is_after(&self, open: &Open<'_>, hash: u128, partition: u32, offset: i64) -> Result<bool, StorageError> {
+    pub(super) fn is_after(
+        &self,
+        open: &Open<'_>,
+        hash: u128,
+        partition: u32,
+        offset: i64,
+    ) -> Result<bool, StorageError> {
         let later = |at: u64| i64::try_from(offset_of(at)).is_ok_and(|at| at > offset);
-        let waiting = self.fresh.get(&hash).copied().or_else(|| self.find(hash).map(|found| self.merging[found].1));
-        if let Some(at) = waiting.filter(|at| *at != GONE) && later(at) {
+        let waiting =
+            self.fresh.get(&hash).copied().or_else(|| self.find(hash).map(|found| self.merging[found].1));
+        if let Some(at) = waiting.filter(|at| *at != GONE)
+            && later(at)
+        {
             return Ok(true);
         }
         let tabled = self.tabled.get(partition as usize).and_then(|next| i64::try_from(*next).ok());
@@ -221,7 +232,12 @@ impl Keys {
 
     /// Merges some of what waits in, so that as much comes at most as goes; `came` records came with this transaction, which
     /// have ended the log at `ends`.
-    pub(super) fn keep_up(&mut self, transaction: &WriteTransaction, came: usize, ends: &[u64]) -> Result<(), Error> {
+    pub(super) fn keep_up(
+        &mut self,
+        transaction: &WriteTransaction,
+        came: usize,
+        ends: &[u64],
+    ) -> Result<(), Error> {
         if self.is_behind() {
             self.step(transaction, 2 * came)?;
         }

@@ -318,7 +318,9 @@ fn look(
             // What comes after the first look is looked for from there on.
             known.get_or_insert_with(|| Positions::new(view.position().to_vec()));
             subjects.clear();
-            subjects.extend(drafts.iter().map(|draft| view.key().advance(draft.record.subject, draft.record.scheme)));
+            subjects.extend(
+                drafts.iter().map(|draft| view.key().advance(draft.record.subject, draft.record.scheme)),
+            );
             for (drafts, subjects) in drafts.chunks_mut(FORESEEN).zip(subjects.chunks(FORESEEN)) {
                 view.foresee(subjects.iter());
                 for (Draft { record, .. }, subject) in drafts.iter_mut().zip(subjects) {

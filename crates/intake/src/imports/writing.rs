@@ -281,12 +281,15 @@ impl<'a> Careful<'a> {
         let Self { follower, read, .. } = self;
         let known = known.as_slice();
         let mut heard: HashMap<Vec<u8>, Heard> = HashMap::new();
-        let behind = |read: &Positions| read.as_slice().iter().zip(reached.as_slice()).any(|(at, end)| at < end);
+        let behind =
+            |read: &Positions| read.as_slice().iter().zip(reached.as_slice()).any(|(at, end)| at < end);
         let begun = crate::now_ms();
         while behind(read) {
             follower.poll(Duration::from_millis(100), READ_BACK, &mut |log| {
                 let at = usize::try_from(log.partition).unwrap_or(usize::MAX);
-                let (Some(next), Some(known)) = (read.as_mut_slice().get_mut(at), known.get(at)) else { return };
+                let (Some(next), Some(known)) = (read.as_mut_slice().get_mut(at), known.get(at)) else {
+                    return;
+                };
                 *next = (*next).max(log.offset + 1);
                 if log.offset < *known {
                     return;

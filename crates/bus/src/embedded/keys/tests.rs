@@ -15,10 +15,18 @@ const FRESH: usize = 5;
 #[derive(Debug, Clone)]
 enum Step {
     /// Writes under these keys in one transaction.
-    Write { keys: Vec<u8>, bulk: bool },
+    Write {
+        keys: Vec<u8>,
+        bulk: bool,
+    },
     /// Writes unless something came after the offset.
-    Unless { key: u8, offset: i64 },
-    Forget { key: u8 },
+    Unless {
+        key: u8,
+        offset: i64,
+    },
+    Forget {
+        key: u8,
+    },
     Merge,
     Begin,
     /// A crash, or a failed transaction: what was in memory is gone.
@@ -93,7 +101,8 @@ impl World {
         match step {
             Step::Write { keys, bulk } => self.write(keys, *bulk),
             Step::Unless { key, offset } => {
-                let later = self.last.get(key).is_some_and(|at| i64::try_from(offset_of(*at)).unwrap() > *offset);
+                let later =
+                    self.last.get(key).is_some_and(|at| i64::try_from(offset_of(*at)).unwrap() > *offset);
                 assert_eq!(self.is_after(*key, *offset), later, "key {key} after {offset}");
                 if !later {
                     self.write(&[*key], true);

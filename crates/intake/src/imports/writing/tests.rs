@@ -46,7 +46,12 @@ impl Recorder for Log {
 struct Reading(Log, usize);
 
 impl Follower for Reading {
-    fn poll(&mut self, _: Duration, most: usize, each: &mut dyn FnMut(LogRecord<'_>)) -> Result<usize, Error> {
+    fn poll(
+        &mut self,
+        _: Duration,
+        most: usize,
+        each: &mut dyn FnMut(LogRecord<'_>),
+    ) -> Result<usize, Error> {
         let log = self.0.0.lock();
         let more: Vec<_> = log.records.iter().enumerate().skip(self.1).take(most).collect();
         for (offset, (key, value)) in &more {
@@ -117,10 +122,9 @@ fn g1_what_was_read_with_an_earlier_batch_counts_for_the_next() {
 /// does not outlast it.
 #[test]
 fn g1_an_opt_out_between_stays_and_a_lift_before_a_row_does_not() {
-    for (said, counts) in [
-        (keyed(1, Source::Api, 0, State::InForce), false),
-        (keyed(1, Source::Api, 0, State::Lifted), true),
-    ] {
+    for (said, counts) in
+        [(keyed(1, Source::Api, 0, State::InForce), false), (keyed(1, Source::Api, 0, State::Lifted), true)]
+    {
         let log = Log::default();
         let world = world(&log);
         log.0.lock().take(said.clone());
