@@ -11,6 +11,7 @@ pub mod aviary;
 pub mod canary;
 pub mod embedded;
 pub mod hostile;
+pub mod imported;
 pub mod inbound;
 pub mod kafka;
 pub mod key_rotated;

@@ -1,13 +1,16 @@
 //! How fast opt-outs of a file are imported, and with how much memory, on the embedded log and on a real Kafka.
-//! `cargo xtask bench import [millions of rows] [embedded]`
+//! `cargo xtask bench import [millions of rows] [embedded | kafka]`
 //!
 //! Next to it stand the same file read by the `csv` crate and nothing else, a dry run, and a loop that hands the same records,
-//! made beforehand, to the same recorder: what the log takes at all.
+//! made beforehand, to the same recorder: what the log takes at all. Afterwards a file of a million rows and one of ten times as
+//! many pass, all of people who are on record by then, so that the filter does not grow: what memory is taken is the import's.
 
 #![allow(clippy::print_stdout)]
 
 use anyhow::{Result, anyhow, ensure};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Read;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tamis_benches::machine::{describe, memory, results};
@@ -32,13 +35,35 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const TOGETHER: usize = 8_192;
 const FLYING: usize = 16;
 
-/// Rows as a spreadsheet has them, from person `first` on.
-fn file(first: u64, rows: u64) -> String {
-    let mut text = String::from("address,channel,reason,evidence\n");
-    for person in first..first + rows {
-        let _ = writeln!(text, "{},sms,stop_reply,", people::number(person));
+/// A file as a spreadsheet has it, made while it is read: people from 0 on, and the same again after the first `people`.
+struct File {
+    rows: u64,
+    people: u64,
+    next: u64,
+    text: Vec<u8>,
+    read: usize,
+}
+
+fn file(rows: u64, people: u64) -> File {
+    File { rows, people, next: 0, text: b"address,channel,reason,evidence\n".to_vec(), read: 0 }
+}
+
+impl Read for File {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        while self.text.len() - self.read < into.len() && self.next < self.rows {
+            self.text.drain(..self.read);
+            self.read = 0;
+            let number = people::number(self.next % self.people);
+            self.text.extend_from_slice(number.as_bytes());
+            self.text.extend_from_slice(b",sms,stop_reply,\n");
+            self.next += 1;
+        }
+        let rest = &self.text[self.read..];
+        let length = rest.len().min(into.len());
+        into[..length].copy_from_slice(&rest[..length]);
+        self.read += length;
+        Ok(length)
     }
-    text
 }
 
 /// Seconds that all threads of this process have computed.
@@ -50,6 +75,19 @@ fn computed() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
+/// The same by the names of threads.
+fn computed_by_threads() -> BTreeMap<String, f64> {
+    let mut threads = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let name = stat.split(['(', ')']).nth(1).unwrap_or("").trim_end_matches(char::is_numeric).to_owned();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        *threads.entry(name).or_default() += (ticks(11) + ticks(12)) / 100.0;
+    }
+    threads
+}
+
 /// A row of the table: seconds by the clock, and computed.
 struct Took {
     what: String,
@@ -59,15 +97,21 @@ struct Took {
 }
 
 fn took(what: &str, rows: u64, work: impl FnOnce() -> Result<()>) -> Result<Took> {
-    let (begun, before) = (Instant::now(), computed());
+    let (begun, before, threads) = (Instant::now(), computed(), computed_by_threads());
     work()?;
     let (seconds, computed) = (begun.elapsed().as_secs_f64(), computed() - before);
     println!("{what}: {seconds:.2} s, {computed:.2} s computed");
+    for (name, after) in computed_by_threads() {
+        let took = after - threads.get(&name).unwrap_or(&0.0);
+        if took > 0.05 {
+            println!("  {name}: {took:.2} s");
+        }
+    }
     Ok(Took { what: what.to_owned(), rows, seconds, computed })
 }
 
-fn parsed(text: &str, rows: u64) -> Result<()> {
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
+fn parsed(text: impl Read, rows: u64) -> Result<()> {
+    let mut reader = csv::Reader::from_reader(text);
     let (mut record, mut count, mut bytes) = (csv::ByteRecord::new(), 0, 0);
     while reader.read_byte_record(&mut record)? {
         count += 1;
@@ -114,12 +158,12 @@ fn made(
     Ok(all.chunks(TOGETHER).map(<[KeyedRecord]>::to_vec).collect())
 }
 
-fn import(imports: &Imports, text: &str, rows: u64, dry_run: bool) -> Result<()> {
-    let mut plan = Plan::new(format!("bench-{dry_run}"), Owner::Tenant(people::TENANT.to_owned()));
-    plan.dry_run = dry_run;
+fn import(imports: &Imports, id: &str, text: impl Read, rows: u64) -> Result<()> {
+    let mut plan = Plan::new(format!("bench-{id}"), Owner::Tenant(people::TENANT.to_owned()));
+    plan.dry_run = id == "dry";
     let import = imports.begin(plan)?;
     let told = import.told();
-    import.run(text.as_bytes(), || ()).map_err(|failure| anyhow!("{}: {}", failure.code, failure.message))?;
+    import.run(text, || ()).map_err(|failure| anyhow!("{}: {}", failure.code, failure.message))?;
     ensure!(told.status().accepted == rows, "not all rows are accepted");
     Ok(())
 }
@@ -140,27 +184,29 @@ where
     };
     let recorder = running.recorder();
     let imports = Imports::open(folder.path(), world)?;
-    let text = file(0, rows);
-    let mut all = vec![took(&format!("{name}: dry run"), rows, || import(&imports, &text, rows, true))?];
-    std::fs::write("/proc/self/clear_refs", "5")?;
-    let before = memory("VmRSS:");
-    all.push(took(&format!("{name}: import"), rows, || import(&imports, &text, rows, false))?);
-    let most = memory("VmHWM:").saturating_sub(before) / 1_000_000;
-    let filter = running.filter().read().bytes() / 1_000_000;
-    println!("{name}: {most} MB more at most, of which the filter has {filter} MB");
-    drop(text);
+    let mut all =
+        vec![took(&format!("{name}: dry run"), rows, || import(&imports, "dry", file(rows, rows), rows))?];
+    all.push(took(&format!("{name}: import"), rows, || import(&imports, "new", file(rows, rows), rows))?);
     let records = made(subjects, &*recorder, rows, rows)?;
     all.push(took(&format!("{name}: the same records handed over"), rows, || handed(&*recorder, records))?);
+    for (id, rows) in [("short", 1_000_000), ("long", 10_000_000)] {
+        // What was freed is given back after ten seconds (jemalloc's default).
+        std::thread::sleep(Duration::from_secs(12));
+        std::fs::write("/proc/self/clear_refs", "5")?;
+        let before = memory("VmRSS:");
+        let people = rows.min(1_000_000);
+        let what = format!("{name}: {} M rows, all on record", rows / 1_000_000);
+        let mut took = took(&what, rows, || import(&imports, id, file(rows, people), rows))?;
+        let (before, most) = (before / 1_000_000, memory("VmHWM:") / 1_000_000);
+        println!("{name}: from {before} MB to {most} MB at most");
+        took.what = format!("{what}; memory from {before} MB to {most} MB at most");
+        all.push(took);
+    }
     ensure!(running.drain(PATIENCE), "it drains");
     Ok(all)
 }
 
-fn main() -> Result<()> {
-    let millions = std::env::args().nth(1).map_or(Ok(2), |millions| millions.parse::<u64>())?;
-    let rows = millions * 1_000_000;
-    let text = file(0, rows);
-    let mut all = vec![took("csv crate, only read", rows, || parsed(&text, rows))?];
-    drop(text);
+fn embedded(rows: u64) -> Result<Vec<Took>> {
     let folder = tempfile::tempdir()?;
     let bus = Embedded::open(folder.path(), embedded::Config::default())?;
     let subjects = Subjects::new(&Key::generate()?, Region::parse("FR")?);
@@ -170,9 +216,18 @@ fn main() -> Result<()> {
     while !running.filter().is_loaded() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    all.extend(on("embedded", &bus, running, &subjects, rows)?);
-    drop(bus);
-    if std::env::args().nth(2).as_deref() != Some("embedded") {
+    on("embedded", &bus, running, &subjects, rows)
+}
+
+fn main() -> Result<()> {
+    let millions = std::env::args().nth(1).map_or(Ok(2), |millions| millions.parse::<u64>())?;
+    let rows = millions * 1_000_000;
+    let only = std::env::args().nth(2).unwrap_or_default();
+    let mut all = vec![took("made and read by the csv crate", rows, || parsed(file(rows, rows), rows))?];
+    if only != "kafka" {
+        all.extend(embedded(rows)?);
+    }
+    if only != "embedded" {
         let setting = Setting::new("none")?;
         let config = setting.config("import");
         let options = tamis::options(0, tamis::DEFAULT);
@@ -181,7 +236,7 @@ fn main() -> Result<()> {
     }
     let mut table = format!(
         "# Imports\n\nRows of a telephone number, a channel and a reason, none of them on record before.\n\
-         `cargo xtask bench import {millions}`, {}.\n\n\
+         `cargo xtask bench import {millions} {only}`, {}.\n\n\
          | {millions} M rows | seconds | rows a second | rows a second and core |\n|---|---|---|---|\n",
         describe()
     );

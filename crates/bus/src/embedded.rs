@@ -7,8 +7,8 @@
 //!   (G4), and the jobs are deleted in that same transaction: the router is their only reader.
 //! - A delivery is deleted once every reader that the settings name for its channel has committed past it, or
 //!   when it is older than the retention, whichever is first.
-//! - The suppression log is compacted as it is written: a key's earlier record goes with the later one's write.
-//!   Offsets are never used twice.
+//! - The suppression log is compacted as it is written: a key's earlier record goes with the later one's write, or within
+//!   minutes where thousands come together, as in an import. Offsets are never used twice.
 //! - The store has a random id, made with it: another store is another log.
 //! - A killed process loses nothing that was acked and doubles nothing; the store mends itself on the next open.
 //!
@@ -41,6 +41,7 @@ mod core;
 mod headers;
 mod history;
 mod jobs;
+mod keys;
 mod ledger;
 mod purger;
 mod record;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use tamis_campaign::{Channel, Identity, Reason, RecordReason, RefusalCode, RejectReason, Source, Verdict};
 use tamis_subject::Subject;
 use tamis_wire::proto::campaign::v1 as proto;
+use tamis_wire::proto::suppression::v1 as suppression;
 use tamis_wire::record::{self, Entry, Record, Scope, State, Unreadable};
 use tamis_wire::{
     DeadLetter, DeadLetterCode, Message, OUTCOMES_BYTES_MAX, OutcomeView, Outcomes, Packed, RefusalView, xxh3,
@@ -100,6 +101,28 @@ proptest! {
             }
         }
         prop_assert_eq!(next, i64::try_from(sizes.len()).unwrap());
+    }
+
+    #[test]
+    fn a_suppression_record_is_as_published(
+        subject: [u8; 16], scope in 0u8..3, channel in prop::option::of(prop::sample::select(Channel::ALL)), lifted: bool,
+        effective: i64, expires: i64, evidence in "[ -~é]{0,200}", scheme in 0u32.., first in 1i64..,
+    ) {
+        let record = Record {
+            subject: Subject::from_bytes(subject), identity: Identity::Postal,
+            scope: match scope { 0 => Scope::Platform, 1 => Scope::Tenant("acme".into()), _ => Scope::List { tenant: "acme".into(), list: "n".repeat(128).into() } },
+            channel, reason: RecordReason::Complaint, state: if lifted { State::Lifted } else { State::InForce },
+            effective_at_ms: effective, expires_at_ms: expires, source: Source::Import, evidence: evidence.as_str().into(), scheme,
+        };
+        let expected = suppression::SuppressionRecord {
+            subject: subject.to_vec(), identity: 3, scope: i32::from(scope) + 1,
+            tenant: if scope == 0 { "" } else { "acme" }.into(), list: if scope == 2 { "n".repeat(128) } else { String::new() },
+            channel: channel.map_or(0, Channel::number), reason: 3, state: if lifted { 2 } else { 1 },
+            effective_at_ms: effective, expires_at_ms: expires, source: 4, evidence, scheme, recorded_at_ms: 0,
+        };
+        prop_assert_eq!(record::encode(&record), expected.encode_to_vec());
+        let copy = suppression::SuppressionRecord { recorded_at_ms: first, ..expected };
+        prop_assert_eq!(record::encode_copy(&record, first), copy.encode_to_vec());
     }
 
     #[test]

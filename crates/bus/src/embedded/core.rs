@@ -23,8 +23,6 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const OFFSETS: TableDefinition<u32, u64> = TableDefinition::new("offsets");
 const ENDS: TableDefinition<(u8, u32), u64> = TableDefinition::new("ends");
 pub(super) const GROUPS: TableDefinition<(&str, &str, u32), u64> = TableDefinition::new("groups");
-/// Partition (2 bytes) ‖ key → place of its one record in the suppression log.
-pub(super) const KEYS: TableDefinition<&[u8], u64> = TableDefinition::new("suppression-keys");
 
 /// A topic's records, by [`place`].
 pub(super) type Records = TableDefinition<'static, u64, &'static [u8]>;
@@ -90,6 +88,11 @@ pub(super) const fn place(partition: u32, offset: u64) -> u64 {
 /// The offset of a place.
 pub(super) const fn offset_of(place: u64) -> u64 {
     place & ((1 << OFFSET_BITS) - 1)
+}
+
+/// The partition of a place.
+pub(super) const fn partition_of(place: u64) -> u32 {
+    (place >> OFFSET_BITS) as u32
 }
 
 /// Next offsets of one topic, as readers may see them, and those who wait for more.
@@ -415,7 +418,6 @@ fn prepare(store: &Database, partitions: u32) -> Result<(Next, String), Error> {
         meta.insert("partitions", u64::from(partitions)).map_err(|e| fault(VERB, e))?;
         transaction.open_table(OFFSETS).map_err(|e| fault(VERB, e))?;
         transaction.open_table(GROUPS).map_err(|e| fault(VERB, e))?;
-        transaction.open_table(KEYS).map_err(|e| fault(VERB, e))?;
         for topic in Topic::ALL {
             transaction.open_table(topic.records()).map_err(|e| fault(VERB, e))?;
         }
@@ -467,6 +469,6 @@ mod tests {
     #[test]
     fn places_keep_the_order_of_partition_then_offset() {
         assert!(place(1, 0) > place(0, (1 << OFFSET_BITS) - 1));
-        assert_eq!(offset_of(place(7, 123)), 123);
+        assert_eq!((partition_of(place(7, 123)), offset_of(place(7, 123))), (7, 123));
     }
 }

@@ -46,6 +46,14 @@ impl<'a> Front<'a> {
     pub(super) fn rest(self) -> &'a [u8] {
         self.0
     }
+
+    /// The parts of a suppression record: timestamp, key, value.
+    pub(super) fn of_suppression(record: &'a [u8]) -> Result<(i64, &'a [u8], &'a [u8]), Error> {
+        let mut front = Self::of(record);
+        let timestamp_ms = front.i64()?;
+        let key_bytes = front.u32()? as usize;
+        Ok((timestamp_ms, front.bytes(key_bytes)?, front.rest()))
+    }
 }
 
 /// Fills a record's bytes, front to back.

@@ -62,17 +62,8 @@ impl Follower for EmbeddedFollower {
         }
         let mut count = 0;
         self.core.scan(Topic::Suppressions, &mut self.cursors, |partition, offset, record| {
-            let mut front = Front::of(record);
-            let timestamp_ms = front.i64()?;
-            let key_bytes = front.u32()? as usize;
-            let key = front.bytes(key_bytes)?;
-            each(LogRecord {
-                partition,
-                offset: offset as i64,
-                timestamp_ms,
-                key,
-                value: Some(front.rest()),
-            });
+            let (timestamp_ms, key, value) = Front::of_suppression(record)?;
+            each(LogRecord { partition, offset: offset as i64, timestamp_ms, key, value: Some(value) });
             count += 1;
             Ok(if count >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;

@@ -8,12 +8,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use redb::{ReadableTable as _, Table};
 use tamis_campaign::Channel;
 use tracing::{debug, warn};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::core::{Core, KEYS, Parts, Topic, Write, fault, now_ms, offset_of, place};
+use super::core::{Core, Parts, Topic, Write, fault, now_ms, place};
+use super::keys::{Keys, Open};
 use super::record::{Fill, Front};
 use super::scrub::scrub;
 use crate::{Acked, Blame, Error, KeyedRecord, Positions, Recorder, Scheduler};
@@ -23,6 +23,10 @@ const GROUP_BYTES: usize = 8 << 20;
 /// The same where suppressions are written, four times as much: their keys lie scattered over the whole store, and each
 /// transaction writes the pages anew that it touches.
 const SUPPRESSIONS_GROUP_BYTES: usize = 32 << 20;
+/// Suppressions of one call at most whose keys are merged in at once: as many as a call of the API has.
+const MERGED_AT_ONCE: usize = 1_000;
+/// How often what came in bulk is begun to be merged in, if it did not come to it by itself.
+const MERGE_EVERY: Duration = Duration::from_secs(30);
 /// Most bytes that wait to be written; beyond it a submission is refused at once.
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// Most records that one sweep takes from a partition, so that it holds up nobody for long.
@@ -104,8 +108,12 @@ fn run(core: &Core, receiver: &Receiver<Submission>, waiting_bytes: &AtomicUsize
     let sweep_every = Duration::from_millis((retention_ms / 10).clamp(100, 60_000));
     let mut sweep_at = Instant::now() + sweep_every;
     let mut scrub_at = Instant::now() + SCRUB_EVERY;
+    let mut merge_at = Instant::now() + MERGE_EVERY;
+    let mut keys = None;
     loop {
-        match receiver.recv_deadline(sweep_at.min(scrub_at)) {
+        let next = sweep_at.min(scrub_at).min(merge_at);
+        let is_behind = keys.as_ref().is_some_and(Keys::is_behind);
+        match receiver.recv_deadline(if is_behind { Instant::now() } else { next }) {
             Ok(first) => {
                 let mut group = vec![first];
                 let mut bytes = group[0].work.bytes();
@@ -118,11 +126,24 @@ fn run(core: &Core, receiver: &Receiver<Submission>, waiting_bytes: &AtomicUsize
                     bytes += next.work.bytes();
                     group.push(next);
                 }
-                commit_group(core, group);
+                commit_group(core, &mut keys, group);
                 waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return overwrite(core, SCRUB_LAST_PAGES),
+            Err(RecvTimeoutError::Timeout) => merge(core, &mut keys),
+            Err(RecvTimeoutError::Disconnected) => {
+                // What waits still, and what comes after it.
+                for _ in 0..2 {
+                    while keys.as_ref().is_some_and(Keys::is_behind) {
+                        merge(core, &mut keys);
+                    }
+                    begin_merging(core, &mut keys);
+                }
+                return overwrite(core, SCRUB_LAST_PAGES);
+            }
+        }
+        if Instant::now() >= merge_at {
+            begin_merging(core, &mut keys);
+            merge_at = Instant::now() + MERGE_EVERY;
         }
         if Instant::now() >= scrub_at {
             overwrite(core, u64::MAX);
@@ -139,6 +160,22 @@ fn run(core: &Core, receiver: &Receiver<Submission>, waiting_bytes: &AtomicUsize
     }
 }
 
+/// Merges some keys in that wait for it. After a failure they are read from the log again.
+fn merge(core: &Core, keys: &mut Option<Keys>) {
+    if let Some(waiting) = keys.as_mut().filter(|keys| keys.is_behind())
+        && let Err(error) = waiting.idle(core)
+    {
+        warn!(%error, "could not merge keys of suppressions");
+        *keys = None;
+    }
+}
+
+fn begin_merging(core: &Core, keys: &mut Option<Keys>) {
+    if let Some(keys) = keys {
+        keys.begin(&core.ends(Topic::Suppressions).get());
+    }
+}
+
 /// Overwrites what was deleted; what fails is tried again the next time.
 fn overwrite(core: &Core, pages_max: u64) {
     let begun = Instant::now();
@@ -149,93 +186,114 @@ fn overwrite(core: &Core, pages_max: u64) {
 }
 
 /// Writes a group in one transaction, then acks each of it.
-fn commit_group(core: &Core, group: Vec<Submission>) {
-    let partitions = core.config.partitions as usize;
-    let written = core.write(|write| {
-        let timestamp_ms = now_ms();
-        group.iter().map(|submission| append(write, &submission.work, timestamp_ms, partitions)).collect()
-    });
+fn commit_group(core: &Core, keys: &mut Option<Keys>, group: Vec<Submission>) {
+    let written = write_group(core, keys, &group);
     match written {
         Ok(positions) => {
-            let positions: Vec<Positions> = positions;
             for (submission, positions) in group.into_iter().zip(positions) {
                 (submission.acked)(Ok(positions));
             }
         }
         Err(error) => {
-            let error: Error = error;
+            // They know of records that are not there.
+            *keys = None;
             group.into_iter().for_each(|submission| (submission.acked)(Err(error.clone())));
         }
     }
 }
 
-fn append(write: &mut Write, work: &Work, timestamp_ms: i64, partitions: usize) -> Result<Positions, Error> {
-    match work {
-        Work::Job { partition, value } => {
-            let at = place(*partition, write.take(Topic::Jobs, *partition));
-            let mut jobs =
-                write.transaction.open_table(Topic::Jobs.records()).map_err(|e| fault("append job", e))?;
-            let mut stored = jobs.insert_reserve(at, 8 + value.len()).map_err(|e| fault("append job", e))?;
-            Fill::new(stored.as_mut()).put(&timestamp_ms.to_le_bytes()).put(value);
-            Ok(Positions::default())
-        }
-        Work::Suppressions(records) => {
-            let mut positions = vec![-1; partitions];
-            let Parts { transaction, next, deleted } = write.parts(Topic::Suppressions);
-            let fault = |error: redb::Error| fault("append suppression", error);
-            // Opened once: an import hands over thousands of records together.
-            let mut keys = transaction.open_table(KEYS).map_err(|e| fault(e.into()))?;
-            let mut log =
-                transaction.open_table(Topic::Suppressions.records()).map_err(|e| fault(e.into()))?;
-            for record in records {
-                let partition = record.partition as usize;
-                let Some(next) = next.get_mut(partition).filter(|_| partition < partitions) else {
-                    let detail = format!("partition {partition} of {partitions}");
-                    return Err(Error::new("append suppression", Blame::Internal, detail));
-                };
-                let gone = append_suppression(&mut keys, &mut log, record, timestamp_ms, next)
-                    .map_err(|error| fault(error.into()))?;
-                deleted.set(deleted.get() | gone);
-                positions[partition] = *next as i64;
-            }
-            Ok(Positions::new(positions))
-        }
+fn write_group(core: &Core, keys: &mut Option<Keys>, group: &[Submission]) -> Result<Vec<Positions>, Error> {
+    if keys.is_none() && group.iter().any(|submission| matches!(submission.work, Work::Suppressions(_))) {
+        *keys = Some(Keys::load(core)?);
     }
+    core.write(|write| {
+        let timestamp_ms = now_ms();
+        let mut bulk = 0;
+        let mut positions = Vec::with_capacity(group.len());
+        for submission in group {
+            positions.push(match &submission.work {
+                Work::Job { partition, value } => {
+                    append_job(write, *partition, value, timestamp_ms)?;
+                    Positions::default()
+                }
+                Work::Suppressions(records) => {
+                    let keys = keys.as_mut().expect("loaded above");
+                    bulk += if records.len() > MERGED_AT_ONCE { records.len() } else { 0 };
+                    append_suppressions(write, keys, records, timestamp_ms)?
+                }
+            });
+        }
+        if let Some(keys) = keys.as_mut().filter(|_| bulk > 0) {
+            let Parts { transaction, next, .. } = write.parts(Topic::Suppressions);
+            keys.keep_up(transaction, bulk, next)?;
+        }
+        Ok(positions)
+    })
 }
 
-/// Writes one record and deletes the one it replaces. A tombstone only deletes, for good: whoever has not read what it
-/// deletes passes over a gap there, as over one that was replaced. Answers whether something was deleted that must be overwritten.
-fn append_suppression(
-    keys: &mut Table<'_, &'static [u8], u64>,
-    log: &mut Table<'_, u64, &'static [u8]>,
-    record: &KeyedRecord,
+fn append_job(write: &mut Write, partition: u32, value: &[u8], timestamp_ms: i64) -> Result<(), Error> {
+    let at = place(partition, write.take(Topic::Jobs, partition));
+    let mut jobs = write.transaction.open_table(Topic::Jobs.records()).map_err(|e| fault("append job", e))?;
+    let mut stored = jobs.insert_reserve(at, 8 + value.len()).map_err(|e| fault("append job", e))?;
+    Fill::new(stored.as_mut()).put(&timestamp_ms.to_le_bytes()).put(value);
+    Ok(())
+}
+
+fn append_suppressions(
+    write: &mut Write,
+    keys: &mut Keys,
+    records: &[KeyedRecord],
     timestamp_ms: i64,
+) -> Result<Positions, Error> {
+    let Parts { transaction, next, deleted } = write.parts(Topic::Suppressions);
+    let mut positions = vec![-1; next.len()];
+    // Opened once: an import hands over thousands of records together.
+    let mut open = Open::new(transaction)?;
+    let bulk = records.len() > MERGED_AT_ONCE;
+    for record in records {
+        let partition = record.partition as usize;
+        let partitions = next.len();
+        let Some(next) = next.get_mut(partition) else {
+            let detail = format!("partition {partition} of {partitions}");
+            return Err(Error::new("append suppression", Blame::Internal, detail));
+        };
+        let gone = append_suppression(&mut open, keys, record, (timestamp_ms, bulk), next)
+            .map_err(|error| fault("append suppression", error))?;
+        deleted.set(deleted.get() | gone);
+        positions[partition] = *next as i64;
+    }
+    Ok(Positions::new(positions))
+}
+
+/// Writes one record and deletes the one it replaces, in `bulk` a while later. A tombstone only deletes, for good: whoever has
+/// not read what it deletes passes over a gap there, as over one that was replaced. Answers whether something was deleted that
+/// must be overwritten.
+fn append_suppression(
+    open: &mut Open<'_>,
+    keys: &mut Keys,
+    record: &KeyedRecord,
+    (timestamp_ms, bulk): (i64, bool),
     next: &mut u64,
 ) -> Result<bool, redb::StorageError> {
     let partition = record.partition as u32;
-    let mut key = (partition as u16).to_be_bytes().to_vec();
-    key.extend_from_slice(&record.key);
-    if let Some(last) = record.unless_after {
-        let known = keys.get(key.as_slice())?.map(|place| place.value());
-        if known.is_some_and(|place| i64::try_from(offset_of(place)).is_ok_and(|at| at > last)) {
-            return Ok(false);
-        }
+    let hash = keys.hash(partition, &record.key);
+    if let Some(last) = record.unless_after
+        && keys.is_after(open, hash, partition, last)?
+    {
+        return Ok(false);
     }
     let Some(value) = &record.value else {
-        let earlier = keys.remove(key.as_slice())?.map(|place| place.value());
-        if let Some(earlier) = earlier {
-            log.remove(earlier)?;
-        }
+        keys.forget(open, hash)?;
         return Ok(true);
     };
     let at = place(partition, *next);
     *next += 1;
-    let earlier = keys.insert(key.as_slice(), at)?.map(|place| place.value());
-    if let Some(earlier) = earlier {
-        log.remove(earlier)?;
+    if bulk {
+        keys.note(open, hash, at)?;
+    } else {
+        keys.put(open, hash, at)?;
     }
-    let length = 8 + 4 + record.key.len() + value.len();
-    let mut stored = log.insert_reserve(at, length)?;
+    let mut stored = open.log.insert_reserve(at, 8 + 4 + record.key.len() + value.len())?;
     Fill::new(stored.as_mut())
         .put(&timestamp_ms.to_le_bytes())
         .length(record.key.len())

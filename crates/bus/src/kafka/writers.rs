@@ -15,10 +15,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Acknowledged within moments: hardly any lingering. A record that is not durable after this time is given up and
 /// told so; it may still turn up, which a suppression and a job under its id bear.
-const TUNING: [(&str, &str); 5] = [
+const TUNING: [(&str, &str); 6] = [
     ("linger.ms", "1"),
     ("compression.type", "lz4"),
     ("queue.buffering.max.kbytes", "65536"),
+    // An import has so many on their way; with fewer a full queue is waited for, a millisecond a time.
+    ("queue.buffering.max.messages", "500000"),
     ("message.timeout.ms", "15000"),
     ("retry.backoff.max.ms", "500"),
 ];

@@ -3,7 +3,8 @@
 //! Mode 0600 in a folder of mode 0700. No address is in it: opt-outs are the log's own records, keyed subjects and all.
 //!
 //! - `<id>.json`: the status.
-//! - `<id>.brought`: opt-outs that were not in force before; deleted when the import can't be undone any more.
+//! - `<id>.brought`: opt-outs that were not in force before, in the system's hands before the log has them; deleted when the
+//!   import can't be undone any more. It is not synced: after a loss of power an undo may leave the last of them in force.
 //! - `<id>.spool`: opt-outs that are not written yet, of an import that is visible at once; deleted when it ends.
 //! - `<id>.lock`: held by whoever works on it, in whatever process, so that a status of a process that died is told apart.
 

@@ -100,6 +100,7 @@ impl Undoing {
                 break;
             }
             let all = cells.len() as u64;
+            careful.let_the_filter_come();
             let (records, known) = self.liftable(cells)?;
             let handed = records.len() as u64;
             let again = if records.is_empty() { 0 } else { careful.write(records, &known)?.1 };

@@ -21,6 +21,8 @@ pub(super) const FLYING_MAX: usize = 16;
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Records read back together.
 const READ_BACK: usize = 10_000;
+/// How often, a millisecond apart, it is looked whether the filter has what was read back: it is some milliseconds behind.
+const FILTER_LOOKS: usize = 200;
 
 /// Why the writing stopped; nothing may be assumed of what was not settled.
 #[derive(Debug, thiserror::Error)]
@@ -185,6 +187,8 @@ pub(super) fn settle(told: &Told, settled: &Settled, reached: &Positions) {
 pub(super) struct Careful<'a> {
     world: &'a World,
     follower: Box<dyn Follower>,
+    /// Where it stands.
+    read: Positions,
 }
 
 /// What was heard of a cell after it was looked at.
@@ -200,8 +204,19 @@ struct Heard {
 
 impl<'a> Careful<'a> {
     pub(super) fn open(world: &'a World) -> Result<Self, Stopped> {
-        let follower = (world.follow)(&world.filter.position())?;
-        Ok(Self { world, follower })
+        let read = world.filter.position();
+        let follower = (world.follow)(&read)?;
+        Ok(Self { world, follower, read })
+    }
+
+    /// Waits a moment for the filter to have what was read here: who looks before that has it read again.
+    pub(super) fn let_the_filter_come(&self) {
+        for _ in 0..FILTER_LOOKS {
+            if self.world.filter.position().reaches(&self.read) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Writes `records`, decided when the filter stood at `known`. Answers where the log is, and how many opt-outs of others
@@ -219,6 +234,10 @@ impl<'a> Careful<'a> {
             .iter()
             .map(|record| (record.key.clone(), record.value.clone().unwrap_or_default()))
             .collect();
+        if !known.reaches(&self.read) {
+            // What came after `known` was read with an earlier batch, before the filter had it.
+            (self.follower, self.read) = ((self.world.follow)(known)?, known.clone());
+        }
         let reached = self.acked(records)?;
         let (mut again, mut others) = (Vec::new(), 0);
         for (key, heard) in self.heard(&ours, known, &reached)? {
@@ -259,19 +278,22 @@ impl<'a> Careful<'a> {
         known: &Positions,
         reached: &Positions,
     ) -> Result<HashMap<Vec<u8>, Heard>, Stopped> {
-        let mut position = known.as_slice().to_vec();
+        let Self { follower, read, .. } = self;
+        let known = known.as_slice();
         let mut heard: HashMap<Vec<u8>, Heard> = HashMap::new();
-        let behind = |position: &[i64]| position.iter().zip(reached.as_slice()).any(|(at, end)| at < end);
+        let behind =
+            |read: &Positions| read.as_slice().iter().zip(reached.as_slice()).any(|(at, end)| at < end);
         let begun = crate::now_ms();
-        while behind(&position) {
-            self.follower.poll(Duration::from_millis(100), READ_BACK, &mut |log| {
-                let Some(at) = usize::try_from(log.partition).ok().filter(|at| *at < position.len()) else {
+        while behind(read) {
+            follower.poll(Duration::from_millis(100), READ_BACK, &mut |log| {
+                let at = usize::try_from(log.partition).unwrap_or(usize::MAX);
+                let (Some(next), Some(known)) = (read.as_mut_slice().get_mut(at), known.get(at)) else {
                     return;
                 };
-                if log.offset < position[at] {
+                *next = (*next).max(log.offset + 1);
+                if log.offset < *known {
                     return;
                 }
-                position[at] = log.offset + 1;
                 let (Some(mine), Some(value)) = (ours.get(log.key), log.value) else { return };
                 let heard = heard.entry(log.key.to_vec()).or_default();
                 if mine == value {
@@ -298,3 +320,6 @@ fn is_in_force(key: &[u8], value: &[u8]) -> bool {
         Ok(Entry::Record(record) | Entry::Copy { record, .. }) if record.state == record::State::InForce
     )
 }
+
+#[cfg(test)]
+mod tests;
