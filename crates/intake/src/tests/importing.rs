@@ -253,6 +253,27 @@ async fn an_undo_lifts_what_the_import_brought_and_nothing_else() {
     assert!(!house.dir.path().join("imports/one.brought").exists());
 }
 
+/// Guarantees: an undo that failed says so, has lifted nothing that it does not tell, and can be asked for again.
+/// Fails when: whatever an undo came to counts as done.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_that_failed_can_be_asked_for_again() {
+    let house = house();
+    imported(&house, &house.acme, "?import_id=one", &numbers(2)).await;
+    in_force(&house, "+33610000001").await;
+    let brought = house.dir.path().join("imports/one.brought");
+    let aside = house.dir.path().join("aside");
+    std::fs::rename(&brought, &aside).unwrap();
+    std::fs::create_dir(&brought).unwrap();
+    assert_eq!(undo(&house, &house.acme, "one").await.status, 202);
+    let told = ended(&house, &house.acme, "one").await;
+    assert_eq!((&told["undo"]["state"], &told["undo"]["lifted"]), (&json!("failed"), &json!(0)), "{told}");
+    std::fs::remove_dir(&brought).unwrap();
+    std::fs::rename(&aside, &brought).unwrap();
+    assert_eq!(undo(&house, &house.acme, "one").await.status, 202);
+    let told = ended(&house, &house.acme, "one").await;
+    assert_eq!(told["undo"], json!({ "state": "done", "lifted": 2, "kept": 0 }), "{told}");
+}
+
 /// Guarantees: an import can be undone for a day and not longer, and what it brought is deleted then.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_window_of_an_undo_ends_after_a_day() {
