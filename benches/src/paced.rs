@@ -61,7 +61,8 @@ pub fn quantiles(took: &[Duration]) -> [f64; 5] {
     let mut sorted = took.to_vec();
     sorted.sort_unstable();
     let at = |per_mille: usize| sorted.get(sorted.len().saturating_sub(1) * per_mille / 1_000);
-    [500, 900, 990, 999, 1_000].map(|per_mille| at(per_mille).map_or(0.0, |took| took.as_secs_f64() * 1e3))
+    [500, 900, 990, 999, 1_000]
+        .map(|per_mille| at(per_mille).map_or(0.0, |took| (took.as_secs_f64() * 1e6).round() / 1e3))
 }
 
 /// A connection of HTTP/1.1 that is kept.

@@ -27,6 +27,8 @@ const TOLD_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 const STATUS_BYTES_MAX: u64 = 1 << 20;
 /// The largest record of ours, bytes.
 const RECORD_BYTES_MAX: usize = 4 << 10;
+/// Before each record: its partition, and its length, two bytes each.
+const HEAD_BYTES: usize = 4;
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -89,13 +91,17 @@ impl Folder {
         std::fs::rename(new, path)
     }
 
-    /// A file of opt-outs to add to.
+    /// A file of opt-outs to add to. What a crash has cut off at its end goes: nobody could read what comes after it.
     pub(super) fn writer(&self, id: &str, ending: &'static str, anew: bool) -> io::Result<Cells> {
         let path = self.path(id, ending);
         if anew {
             self.remove(id, ending)?;
         }
+        let whole = self.reader(id, ending)?.map(CellsRead::whole_bytes).transpose()?;
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        if let Some(whole) = whole {
+            file.set_len(whole)?;
+        }
         Ok(Cells(BufWriter::with_capacity(256 << 10, file)))
     }
 
@@ -178,32 +184,99 @@ impl CellsRead {
     /// The next ones, `most` at a time; none at the end. An entry that is cut off by a crash is the end.
     pub(super) fn next(&mut self, most: usize) -> io::Result<Vec<(i32, Record)>> {
         let mut cells = Vec::with_capacity(most);
-        while cells.len() < most {
-            let mut head = [0; 4];
-            if !self.whole(&mut head)? {
-                break;
-            }
-            let [p0, p1, l0, l1] = head;
-            let length = usize::from(u16::from_le_bytes([l0, l1]));
-            if length > RECORD_BYTES_MAX {
-                return Err(ErrorKind::InvalidData.into());
-            }
-            let mut value = std::mem::take(&mut self.value);
-            value.resize(length, 0);
-            if !self.whole(&mut value)? {
-                break;
-            }
-            let record = record::decode_value(&value).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
-            cells.push((i32::from(u16::from_le_bytes([p0, p1])), record));
-            self.value = value;
+        while cells.len() < most
+            && let Some(partition) = self.entry()?
+        {
+            let record =
+                record::decode_value(&self.value).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
+            cells.push((partition, record));
         }
         Ok(cells)
+    }
+
+    /// Bytes of all entries but one that is cut off.
+    fn whole_bytes(mut self) -> io::Result<u64> {
+        let mut bytes = 0;
+        while self.entry()?.is_some() {
+            bytes += (HEAD_BYTES + self.value.len()) as u64;
+        }
+        Ok(bytes)
+    }
+
+    /// The partition of the next entry, whose value is in `value` then.
+    fn entry(&mut self) -> io::Result<Option<i32>> {
+        let mut head = [0; HEAD_BYTES];
+        if !self.whole(&mut head)? {
+            return Ok(None);
+        }
+        let [p0, p1, l0, l1] = head;
+        let length = usize::from(u16::from_le_bytes([l0, l1]));
+        if length > RECORD_BYTES_MAX {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let mut value = std::mem::take(&mut self.value);
+        value.resize(length, 0);
+        let whole = self.whole(&mut value)?;
+        self.value = value;
+        Ok(whole.then_some(i32::from(u16::from_le_bytes([p0, p1]))))
     }
 
     fn whole(&mut self, into: &mut [u8]) -> io::Result<bool> {
         match self.from.read_exact(into) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
             read => read.map(|()| true),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tamis_campaign::{Identity, RecordReason, Source};
+    use tamis_subject::Subject;
+    use tamis_wire::record::{Scope, State as InForce};
+
+    use super::*;
+
+    fn opt_out(who: u8) -> Record {
+        Record {
+            subject: Subject::from_bytes([who; 16]),
+            identity: Identity::Phone,
+            scope: Scope::Platform,
+            channel: None,
+            reason: RecordReason::Objected,
+            state: InForce::InForce,
+            effective_at_ms: 0,
+            expires_at_ms: 0,
+            source: Source::Import,
+            evidence: "import:one".into(),
+            scheme: 1,
+        }
+    }
+
+    fn add(folder: &Folder, who: &[u8]) {
+        let mut cells = folder.writer("one", "brought", false).unwrap();
+        for &who in who {
+            cells.put(i32::from(who), &record::encode(&opt_out(who))).unwrap();
+        }
+        cells.flush().unwrap();
+    }
+
+    /// Guarantees: wherever a kill cuts what is written, all whole entries before it and all that are added afterwards can be read.
+    /// Fails when: what is added stands behind half an entry.
+    #[test]
+    fn what_is_added_after_a_kill_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        add(&folder, &[1, 2, 3]);
+        let path = folder.path("one", "brought");
+        let written = std::fs::read(&path).unwrap();
+        let each = written.len() / 3;
+        for cut in 0..=written.len() {
+            std::fs::write(&path, &written[..cut]).unwrap();
+            add(&folder, &[4, 5]);
+            let mut read = folder.reader("one", "brought").unwrap().unwrap();
+            let whole = (1..4).take(cut / each).chain(4..6).map(|who| (i32::from(who), opt_out(who)));
+            assert_eq!(read.next(10).unwrap(), whole.collect::<Vec<_>>(), "cut at {cut}");
         }
     }
 }

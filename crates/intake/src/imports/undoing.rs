@@ -79,13 +79,14 @@ impl Undoing {
         drop(self.lock);
         self.imports.0.running.lock().remove(&self.id);
         *self.told.0.lock() = status;
-        tracing::info!(
-            import = self.id,
-            lifted = undo.lifted,
-            kept = undo.kept,
-            done = done.is_ok(),
-            "undo ended"
-        );
+        let (lifted, kept) = (undo.lifted, undo.kept);
+        match &done {
+            Ok(()) => tracing::info!(import = self.id, lifted, kept, "undo done"),
+            Err(failure) => {
+                self.imports.0.world.metrics.error("intake", "import");
+                tracing::warn!(import = self.id, lifted, kept, code = failure.code, "undo failed");
+            }
+        }
         done.map(|()| undo)
     }
 

@@ -98,7 +98,8 @@ impl Service {
         let child = tamis(dir, &["run"]).stderr(log).spawn().expect("start the service");
         let mut service = Self(child);
         let begun = Instant::now();
-        while !dir.join("var/tamis/endpoint.json").exists() {
+        // Its doors open before the opt-outs on record are read.
+        while !fs::read_to_string(dir.join("log")).is_ok_and(|log| log.contains("tamis is ready")) {
             assert!(service.0.try_wait().expect("ask").is_none(), "the service ended");
             assert!(begun.elapsed() < Duration::from_secs(60), "the service does not begin");
             std::thread::sleep(Duration::from_millis(20));
