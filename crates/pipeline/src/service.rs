@@ -229,6 +229,9 @@ impl Running {
     }
 }
 
+/// By how much workers give way to all others of this process: a third of their weight in the scheduler (sched(7)).
+const NICE: i32 = 5;
+
 /// What the workers are made of.
 struct Crew<B: Bus> {
     bus: Arc<B>,
@@ -247,13 +250,18 @@ struct Crew<B: Bus> {
 impl<B: Bus> Crew<B> {
     /// Joins the group; only now, when the filter is loaded.
     fn begin(self) {
-        for id in 0..self.options.workers {
-            if let Err(error) = self.hire(id) {
-                self.state.stop_with(Stopped::Log(error));
-                return;
-            }
+        // Beside, since all threads that are made there, those of the log's clients as well, have its priority.
+        let hired = std::thread::scope(|scope| {
+            let hire = || {
+                give_way();
+                (0..self.options.workers).try_for_each(|id| self.hire(id))
+            };
+            scope.spawn(hire).join().expect("hiring has no defects")
+        });
+        match hired {
+            Ok(()) => self.holding.loaded(),
+            Err(error) => self.state.stop_with(Stopped::Log(error)),
         }
-        self.holding.loaded();
     }
 
     fn hire(&self, id: u16) -> Result<(), tamis_bus::Error> {
@@ -315,6 +323,14 @@ impl<B: Bus> Crew<B> {
             drop(jobs);
         }));
         Ok(())
+    }
+}
+
+/// Whatever this thread does, and those that it makes, comes after the doors, the filter and the barrier where processors are short: an opt-out
+/// waits for each of a dozen threads in turn, while routing has work for all of them.
+fn give_way() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::warn!(%error, "workers keep the priority of the others");
     }
 }
 
