@@ -218,8 +218,9 @@ fn write_group(core: &Core, keys: &mut Option<Keys>, group: &[Submission]) -> Re
                 }
                 Work::Suppressions(records) => {
                     let keys = keys.as_mut().expect("loaded above");
-                    bulk += if records.len() > MERGED_AT_ONCE { records.len() } else { 0 };
-                    append_suppressions(write, keys, records, timestamp_ms)?
+                    let is_bulk = records.len() > MERGED_AT_ONCE;
+                    bulk += if is_bulk { records.len() } else { 0 };
+                    append_suppressions(write, keys, records, (timestamp_ms, is_bulk))?
                 }
             });
         }
@@ -243,13 +244,12 @@ fn append_suppressions(
     write: &mut Write,
     keys: &mut Keys,
     records: &[KeyedRecord],
-    timestamp_ms: i64,
+    how: (i64, bool),
 ) -> Result<Positions, Error> {
     let Parts { transaction, next, deleted } = write.parts(Topic::Suppressions);
     let mut positions = vec![-1; next.len()];
     // Opened once: an import hands over thousands of records together.
     let mut open = Open::new(transaction)?;
-    let bulk = records.len() > MERGED_AT_ONCE;
     for record in records {
         let partition = record.partition as usize;
         let partitions = next.len();
@@ -257,7 +257,7 @@ fn append_suppressions(
             let detail = format!("partition {partition} of {partitions}");
             return Err(Error::new("append suppression", Blame::Internal, detail));
         };
-        let gone = append_suppression(&mut open, keys, record, (timestamp_ms, bulk), next)
+        let gone = append_suppression(&mut open, keys, record, how, next)
             .map_err(|error| fault("append suppression", error))?;
         deleted.set(deleted.get() | gone);
         positions[partition] = *next as i64;

@@ -25,9 +25,6 @@ const TUNING: [(&str, &str); 6] = [
     ("retry.backoff.max.ms", "500"),
 ];
 
-/// librdkafka's default of `queue.buffering.max.messages`.
-const QUEUE_MESSAGES: usize = 100_000;
-
 /// How long a full queue is waited for.
 const QUEUE_WAIT: Duration = Duration::from_secs(10);
 
@@ -187,12 +184,10 @@ impl KafkaRecorder {
     pub(super) fn open(config: &Config, topic: &str, timeout: Duration) -> Result<Self, Error> {
         let durable = Durable::open(config, topic)?;
         let partitions = client::partitions(durable.producer()?.client(), topic, timeout)?;
-        let most = |name, default| {
-            let set = durable.client.get(name).and_then(|text| text.parse::<usize>().ok());
-            set.unwrap_or(default)
-        };
-        let kbytes = most("queue.buffering.max.kbytes", usize::MAX);
-        let roomy = most("queue.buffering.max.messages", QUEUE_MESSAGES).min(kbytes) / 2;
+        // Both are set, by us or by an operator, and librdkafka has taken them.
+        let most =
+            |name| durable.client.get(name).and_then(|text| text.parse::<usize>().ok()).unwrap_or_default();
+        let roomy = most("queue.buffering.max.messages").min(most("queue.buffering.max.kbytes")) / 2;
         Ok(Self { durable, partitions, roomy })
     }
 }
