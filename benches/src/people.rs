@@ -1,10 +1,10 @@
 //! Who is written to, and what: made by arithmetic, so that every contestant can tell who is in the filter.
 
-use tamis_campaign::{Identity, RecordReason, Source};
-use tamis_subject::{SCHEME, Subject};
+use tamis_campaign::Source;
+use tamis_subject::Subject;
 use tamis_wire::Message as _;
 use tamis_wire::proto::campaign::v1 as proto;
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 
 /// Whose jobs they are.
 pub const TENANT: &str = "acme";
@@ -48,19 +48,7 @@ pub fn suppressed(count: u64) -> impl Iterator<Item = String> {
 /// The record of `subject`, who has opted out of all that `tenant` sends.
 #[must_use]
 pub fn opted_out(subject: Subject, tenant: &str) -> Record {
-    Record {
-        subject,
-        identity: Identity::Phone,
-        scope: Scope::Tenant(tenant.into()),
-        channel: None,
-        reason: RecordReason::Unsubscribed,
-        state: State::InForce,
-        effective_at_ms: 0,
-        expires_at_ms: 0,
-        source: Source::Import,
-        evidence: "".into(),
-        scheme: SCHEME,
-    }
+    Record { source: Source::Import, ..Record::plain(subject, Scope::Tenant(tenant.into())) }
 }
 
 /// A job, encoded: `recipients` people at some 40 bytes each, and a content of 300 bytes.

@@ -11,11 +11,11 @@ use std::sync::OnceLock;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use tamis_campaign::{Channel, Identity, Purpose, RecordReason, Source};
+use tamis_campaign::{Channel, Purpose};
 use tamis_subject::Subject;
 use tamis_suppression::Index;
 use tamis_suppression::snapshot::{self, Folder, Order, Shared, Stamp};
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 
 /// What the checksum is.
 use xxhash_rust::xxh3::xxh3_64;
@@ -53,22 +53,11 @@ fn subject(n: u64) -> Subject {
 }
 
 fn record(n: u64) -> Record {
+    let list = || Scope::List { tenant: "a".into(), list: "b".into() };
     Record {
-        subject: subject(n),
-        identity: Identity::Phone,
-        scope: if n.is_multiple_of(3) {
-            Scope::Platform
-        } else {
-            Scope::List { tenant: "a".into(), list: "b".into() }
-        },
-        channel: None,
-        reason: RecordReason::Unsubscribed,
-        state: State::InForce,
-        effective_at_ms: 0,
         expires_at_ms: if n.is_multiple_of(5) { 9 } else { 0 },
-        source: Source::Api,
         evidence: "e".repeat((n % 4) as usize).into(),
-        scheme: 1,
+        ..Record::plain(subject(n), if n.is_multiple_of(3) { Scope::Platform } else { list() })
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tamis_campaign::{Channel, Purpose, Reason, RecordReason, Source};
+use tamis_campaign::{Channel, Purpose, Reason, RecordReason};
 use tamis_subject::{Postal, Subjects};
 use tamis_wire::proto::campaign::v1 as proto;
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 
 /// A small generator with a printed seed (SplitMix64), so that a failure can be played again.
 pub struct Dice(u64);
@@ -126,17 +126,11 @@ pub fn record(
         }
     };
     Record {
-        subject: subject.expect("the model's addresses are well-formed"),
         identity,
-        scope: Scope::Tenant(tenant.into()),
         channel,
         reason,
-        state: State::InForce,
-        effective_at_ms: 0,
-        expires_at_ms: 0,
-        source: Source::Api,
         evidence: "test".into(),
-        scheme: tamis_subject::SCHEME,
+        ..Record::plain(subject.expect("the model's addresses are well-formed"), Scope::Tenant(tenant.into()))
     }
 }
 

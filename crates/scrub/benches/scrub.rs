@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use tamis_campaign::{Channel, Identity, Purpose, Reason, RecordReason, Source, Tenant};
+use tamis_campaign::{Channel, Purpose, Reason, Source, Tenant};
 use tamis_scrub::{Ask, Filter, scrub};
 use tamis_subject::{Key, Region, Subject, Subjects};
 use tamis_suppression::{Index, Selection};
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 
 /// People in the filter.
 const SUPPRESSED: u64 = 1_000_000;
@@ -59,17 +59,11 @@ fn filter(subjects: &Subjects) -> Index {
     let mut index = Index::new(1);
     for at in 0..SUPPRESSED {
         let record = Record {
-            subject: subjects.phone(&number(at * EVERY)).expect("a number"),
-            identity: Identity::Phone,
-            scope: Scope::Tenant("acme".into()),
-            channel: None,
-            reason: RecordReason::Unsubscribed,
-            state: State::InForce,
-            effective_at_ms: 0,
-            expires_at_ms: 0,
             source: Source::Import,
-            evidence: "".into(),
-            scheme: 1,
+            ..Record::plain(
+                subjects.phone(&number(at * EVERY)).expect("a number"),
+                Scope::Tenant("acme".into()),
+            )
         };
         index.apply(0, at as i64, 1, &record).expect("all is in memory");
     }

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 
 use proptest::prelude::*;
-use tamis_campaign::{Identity, Purpose, RecordReason, Source};
+use tamis_campaign::{Identity, Purpose, RecordReason};
 use tamis_policy::Policy;
 use tamis_sieve::Sieve;
 use tamis_subject::{Key, Region};
 use tamis_suppression::{Index, Places};
 use tamis_wire::proto::campaign::v1 as proto;
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 use tamis_wire::{JobView, Message as _, Spans};
 
 use super::*;
@@ -43,19 +43,7 @@ fn subjects() -> Subjects {
 }
 
 fn record(subject: Subject, scope: Scope, reason: RecordReason) -> Record {
-    Record {
-        subject,
-        identity: Identity::Phone,
-        scope,
-        channel: None,
-        reason,
-        state: State::InForce,
-        effective_at_ms: 0,
-        expires_at_ms: 0,
-        source: Source::Api,
-        evidence: "".into(),
-        scheme: 1,
-    }
+    Record { reason, ..Record::plain(subject, scope) }
 }
 
 fn index(records: &[Record]) -> Index {

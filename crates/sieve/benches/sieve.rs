@@ -12,10 +12,10 @@ mod whole;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tamis_campaign::{Channel, Identity, Purpose, RecordReason, Source};
+use tamis_campaign::{Channel, Purpose};
 use tamis_subject::{Key, Region, Subjects};
 use tamis_suppression::Index;
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 use whole::{Whole, phone};
 
 const RECORDS: u64 = 1_000_000;
@@ -24,19 +24,8 @@ const JOBS: u64 = 64;
 fn index(subjects: &Subjects) -> Index {
     let mut index = Index::new(8);
     for n in 0..RECORDS {
-        let record = Record {
-            subject: subjects.phone(&phone(n)).expect("a mobile number"),
-            identity: Identity::Phone,
-            scope: Scope::Tenant("acme".into()),
-            channel: None,
-            reason: RecordReason::Unsubscribed,
-            state: State::InForce,
-            effective_at_ms: 0,
-            expires_at_ms: 0,
-            source: Source::Api,
-            evidence: "".into(),
-            scheme: 1,
-        };
+        let record =
+            Record::plain(subjects.phone(&phone(n)).expect("a mobile number"), Scope::Tenant("acme".into()));
         index.apply((n % 8) as i32, (n / 8) as i64, 0, &record).expect("all is in memory");
     }
     index

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 
 use super::*;
 use proptest::prelude::*;
-use tamis_campaign::{Identity, Purpose, RecordReason, Source, Tenant};
+use tamis_campaign::{Identity, Purpose, RecordReason, Tenant};
 use tamis_subject::{Key, Region};
 use tamis_suppression::Places;
 use tamis_wire::proto::campaign::v1 as proto;
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 use tamis_wire::{Added, Message, Packed, Parts, Spans, Stamp, splice};
 
 fn subjects() -> Subjects {
@@ -110,17 +110,8 @@ fn index(subjects: &Subjects, stopped: &[(u8, bool)]) -> Index {
             subjects.phone(&person(n)).unwrap()
         };
         let record = Record {
-            subject,
             identity: if contact { Identity::Contact } else { Identity::Phone },
-            scope: Scope::Tenant("acme".into()),
-            channel: None,
-            reason: RecordReason::Unsubscribed,
-            state: State::InForce,
-            effective_at_ms: 0,
-            expires_at_ms: 0,
-            source: Source::Api,
-            evidence: "".into(),
-            scheme: 1,
+            ..Record::plain(subject, Scope::Tenant("acme".into()))
         };
         index.apply(0, offset, 0, &record).unwrap();
     }
@@ -324,19 +315,7 @@ fn the_lower_reason_of_address_and_contact_counts() {
         let contact = subjects.contact(Tenant::parse("acme").unwrap(), b"c1");
         let of = [(address, Identity::Phone, by_address), (contact, Identity::Contact, by_contact)];
         for (offset, (subject, identity, reason)) in (0..).zip(of) {
-            let record = Record {
-                subject,
-                identity,
-                scope: Scope::Tenant("acme".into()),
-                channel: None,
-                reason,
-                state: State::InForce,
-                effective_at_ms: 0,
-                expires_at_ms: 0,
-                source: Source::Api,
-                evidence: "".into(),
-                scheme: 1,
-            };
+            let record = Record { identity, reason, ..Record::plain(subject, Scope::Tenant("acme".into())) };
             index.apply(0, offset, 0, &record).unwrap();
         }
         let recipient = proto::Recipient { address: person(1), contact: "c1".into(), ..Default::default() };

@@ -1,9 +1,9 @@
 //! The index at its real sizes: segments of tens of thousands.
 
-use tamis_campaign::{Channel, Identity, Purpose, Reason, RecordReason, Source};
+use tamis_campaign::{Channel, Purpose, Reason};
 use tamis_subject::Subject;
 use tamis_suppression::Index;
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 
 /// More than three segments hold.
 const PEOPLE: u64 = 200_000;
@@ -27,19 +27,8 @@ fn g3_two_hundred_thousand_are_told_apart() {
     let tenants: Vec<String> = (0..50).map(|n| format!("t{n}")).collect();
     let mut index = Index::new(1);
     for n in 0..PEOPLE {
-        let record = Record {
-            subject: subject(n),
-            identity: Identity::Phone,
-            scope: Scope::Tenant(tenants[n as usize % tenants.len()].as_str().into()),
-            channel: None,
-            reason: RecordReason::Unsubscribed,
-            state: State::InForce,
-            effective_at_ms: 0,
-            expires_at_ms: 0,
-            source: Source::Api,
-            evidence: "".into(),
-            scheme: 1,
-        };
+        let record =
+            Record::plain(subject(n), Scope::Tenant(tenants[n as usize % tenants.len()].as_str().into()));
         index.apply(0, n as i64, 0, &record).unwrap();
     }
     let each = |index: &Index| index.bytes_apart().hot as f64 / PEOPLE as f64;

@@ -96,6 +96,27 @@ pub struct Record {
     pub scheme: u32,
 }
 
+impl Record {
+    /// The plainest opt-out there is: a telephone's, of every channel, in force at once and for good, by the API, under the first
+    /// scheme. Tests and benches begin from it; doors say every field.
+    #[must_use]
+    pub fn plain(subject: Subject, scope: Scope) -> Self {
+        Self {
+            subject,
+            identity: Identity::Phone,
+            scope,
+            channel: None,
+            reason: RecordReason::Unsubscribed,
+            state: State::InForce,
+            effective_at_ms: 0,
+            expires_at_ms: 0,
+            source: Source::Api,
+            evidence: "".into(),
+            scheme: SCHEME,
+        }
+    }
+}
+
 /// What a record of the log is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {

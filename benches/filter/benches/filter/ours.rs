@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tamis_campaign::{Channel, Identity, Purpose, RecordReason, Source};
+use tamis_campaign::{Channel, Purpose};
 use tamis_subject::Subject;
 use tamis_suppression::{Bytes, Index, Selection};
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 
 use crate::measure::{ABSENT, SAMPLE, fastest, print_row, rss, sample, subject};
 
@@ -75,17 +75,8 @@ pub(crate) fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> B
     let before = rss();
     let mut records: Vec<Record> = (0..tenants)
         .map(|n| Record {
-            subject: subject(0),
-            identity: Identity::Phone,
-            scope: Scope::Tenant(tenant(n).into()),
             channel: (channels > 1).then(|| Channel::ALL[n as usize % channels]),
-            reason: RecordReason::Unsubscribed,
-            state: State::InForce,
-            effective_at_ms: 0,
-            expires_at_ms: 0,
-            source: Source::Api,
-            evidence: "".into(),
-            scheme: 1,
+            ..Record::plain(subject(0), Scope::Tenant(tenant(n).into()))
         })
         .collect();
     let mut index = Index::new(1);

@@ -231,25 +231,18 @@ impl CellsRead {
 
 #[cfg(test)]
 mod tests {
-    use tamis_campaign::{Identity, RecordReason, Source};
+    use tamis_campaign::{RecordReason, Source};
     use tamis_subject::Subject;
-    use tamis_wire::record::{Scope, State as InForce};
+    use tamis_wire::record::Scope;
 
     use super::*;
 
     fn opt_out(who: u8) -> Record {
         Record {
-            subject: Subject::from_bytes([who; 16]),
-            identity: Identity::Phone,
-            scope: Scope::Platform,
-            channel: None,
             reason: RecordReason::Objected,
-            state: InForce::InForce,
-            effective_at_ms: 0,
-            expires_at_ms: 0,
             source: Source::Import,
             evidence: "import:one".into(),
-            scheme: 1,
+            ..Record::plain(Subject::from_bytes([who; 16]), Scope::Platform)
         }
     }
 

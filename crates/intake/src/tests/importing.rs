@@ -10,9 +10,9 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use serde_json::{Value, json};
 use tamis_bus::{Bus as _, EndOffsets as _, Follower, KeyedRecord};
-use tamis_campaign::{Channel, Identity, RecordReason, Source};
+use tamis_campaign::{Channel, RecordReason};
 use tamis_telemetry::Metrics;
-use tamis_wire::record::{self, Record, Scope, State};
+use tamis_wire::record::{self, Record, Scope};
 
 use super::house::{Answer, Answers, House, until};
 use crate::imports::{Imports, World};
@@ -346,17 +346,11 @@ async fn a_record_that_is_over_is_not_in_force() {
     let house = house();
     let subject = house.subjects.phone("+33610000001").unwrap();
     let over = Record {
-        subject,
-        identity: Identity::Phone,
-        scope: Scope::Tenant("acme".into()),
         channel: Some(Channel::Sms),
         reason: RecordReason::StopReply,
-        state: State::InForce,
-        effective_at_ms: 0,
         expires_at_ms: crate::now_ms() - 1_000,
-        source: Source::Api,
-        evidence: "".into(),
         scheme: house.subjects.scheme(),
+        ..Record::plain(subject, Scope::Tenant("acme".into()))
     };
     let partition = record::partition_of(&house.subjects.first().phone("+33610000001").unwrap(), 8);
     let keyed = KeyedRecord::new(partition, record::key(&over), record::encode(&over));

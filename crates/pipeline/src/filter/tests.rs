@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use tamis_campaign::{Channel, Identity, Purpose, RecordReason, Source};
+use tamis_campaign::{Channel, Purpose};
 use tamis_subject::{Key, Region, Subject};
 use tamis_suppression::snapshot::{self, Folder, Order, Stamp};
-use tamis_wire::record::{Record, Scope, State};
+use tamis_wire::record::{Record, Scope};
 
 use super::*;
 
@@ -28,19 +28,7 @@ fn subject(n: u64) -> Subject {
 }
 
 fn record(n: u64) -> Record {
-    Record {
-        subject: subject(n),
-        identity: Identity::Phone,
-        scope: Scope::Tenant("a".into()),
-        channel: None,
-        reason: RecordReason::Unsubscribed,
-        state: State::InForce,
-        effective_at_ms: 0,
-        expires_at_ms: 0,
-        source: Source::Api,
-        evidence: "".into(),
-        scheme: 1,
-    }
+    Record::plain(subject(n), Scope::Tenant("a".into()))
 }
 
 fn new() -> Filter {

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use super::*;
 use tamis_bus::embedded::{Config, Embedded};
 use tamis_bus::{Acked, KeyedRecord};
-use tamis_campaign::{Identity, Source};
+use tamis_campaign::Source;
 use tamis_subject::{Key, Region};
 use tamis_telemetry::Exposition;
 use tamis_wire::record::Scope;
@@ -36,19 +36,7 @@ impl Desk {
 }
 
 fn opt_out() -> Record {
-    Record {
-        subject: Subject::from_bytes([7; 16]),
-        identity: Identity::Phone,
-        scope: Scope::Platform,
-        channel: None,
-        reason: RecordReason::Objected,
-        state: State::InForce,
-        effective_at_ms: 0,
-        expires_at_ms: 0,
-        source: Source::Api,
-        evidence: "".into(),
-        scheme: SCHEME,
-    }
+    Record { reason: RecordReason::Objected, ..Record::plain(Subject::from_bytes([7; 16]), Scope::Platform) }
 }
 
 fn written(record: &Record) -> (Vec<u8>, Vec<u8>) {

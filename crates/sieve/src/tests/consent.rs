@@ -28,17 +28,11 @@ fn said() -> impl Strategy<Value = Said> {
 fn record(subject: Subject, contact: bool, said: Said) -> Record {
     let other = said == Said::ConsentOfAnother;
     Record {
-        subject,
         identity: if contact { Identity::Contact } else { Identity::Phone },
-        scope: Scope::Tenant(if other { "globex" } else { "acme" }.into()),
         channel: Some(if said == Said::ConsentElsewhere { Channel::Sms } else { Channel::Voice }),
         reason: if said == Said::Objected { RecordReason::Objected } else { RecordReason::Consent },
-        state: State::InForce,
-        effective_at_ms: 0,
         expires_at_ms: if let Said::Consent(until) = said { until } else { 0 },
-        source: Source::Api,
-        evidence: "".into(),
-        scheme: 1,
+        ..Record::plain(subject, Scope::Tenant(if other { "globex" } else { "acme" }.into()))
     }
 }
 

@@ -1,9 +1,9 @@
 //! What came between, on a log that can't keep a condition, as Kafka can't.
 
 use tamis_bus::{Acked, LogRecord};
-use tamis_campaign::{Channel, Identity};
+use tamis_campaign::Channel;
 use tamis_pipeline::Filter;
-use tamis_subject::{Key, Region, SCHEME, Subject, Subjects};
+use tamis_subject::{Key, Region, Subject, Subjects};
 use tamis_wire::record::{Record, Scope, State};
 
 use super::super::ACK_TIMEOUT;
@@ -80,17 +80,12 @@ fn world(log: &Log) -> World {
 
 fn keyed(person: u8, source: Source, effective_at_ms: i64, state: State) -> KeyedRecord {
     let record = Record {
-        subject: Subject::from_bytes([person; 16]),
-        identity: Identity::Phone,
-        scope: Scope::Tenant("acme".into()),
         channel: Some(Channel::Sms),
         reason: RecordReason::StopReply,
         state,
         effective_at_ms,
-        expires_at_ms: 0,
         source,
-        evidence: "".into(),
-        scheme: SCHEME,
+        ..Record::plain(Subject::from_bytes([person; 16]), Scope::Tenant("acme".into()))
     };
     KeyedRecord::new(0, record::key(&record), record::encode(&record))
 }
