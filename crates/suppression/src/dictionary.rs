@@ -1,7 +1,7 @@
 //! The dictionary: which of the subjects are known, and what each is in. Pure.
 //!
 //! A subject's first word chooses a segment (its high bits, by a directory) and a home line in it (its low 32); forty bits
-//! of the second word are its tag. A line that is full passes on to the next one, and says whom.
+//! of the second word are its tag. A line that is full passes on to others, and says whom.
 //!
 //! A segment has at most 65,529 places, so that places and marks are 16 bits; it grows by an eighth (while a log is read from
 //! its beginning, to twice its size) and is split in two when it is full, each time on its own. That is all that growth ever does at once: no second table, no half-moved state. The
@@ -24,8 +24,9 @@ const SPLIT_SPREAD: usize = if cfg!(test) { 40 } else { 7_000 };
 const DEPTH_MOST: u8 = 30;
 /// Entries of the directory for each segment at most: what a snapshot may ask for.
 const DIRECTORY_SPREAD: usize = 1_024;
-/// How many look-ups wait for memory side by side: more than the processor does, few enough to stay in the first cache.
-const AHEAD: usize = 32;
+/// How many lines are asked for before any of them is looked at: more than the processor waits for side by side, few enough to stay
+/// in the first cache.
+pub(crate) const TOGETHER: usize = 32;
 /// How many that are passed on to a second line wait for it side by side.
 const FOLLOWED: usize = 8;
 
@@ -106,55 +107,10 @@ impl Dictionary {
         clippy::inline_always,
         reason = "measured: out of line, its answer goes through memory, 2 ns a look-up"
     )]
-    fn ask_for(&self, subject: &Subject) -> (Segment<&[Line]>, usize) {
-        let segment = self.segment(self.number(subject));
-        let (line, home) = segment.home(subject);
+    fn ask_for(&self, subject: &Subject) -> &Line {
+        let (line, _) = self.segment(self.number(subject)).home(subject);
         prefetch(line);
-        (segment, home)
-    }
-
-    /// Looks up many: `told` gets the number and the find of each subject that is known, in any order.
-    ///
-    /// The home line of each is asked for `AHEAD` subjects before it is looked at; most subjects are settled by that line. For one
-    /// in twenty it passes on: those wait for their second line side by side as well, `FOLLOWED` of them.
-    #[inline]
-    pub(crate) fn find_each(
-        &self,
-        subjects: &[Subject],
-        is_same: impl Fn(usize, Place) -> bool,
-        mut told: impl FnMut(usize, Known),
-    ) {
-        let mut find = |number: usize| {
-            if let Some(known) = self.find(&subjects[number], |place| is_same(number, place)) {
-                told(number, known);
-            }
-        };
-        if subjects.len() == 1 {
-            // Nothing to wait for side by side.
-            return find(0);
-        }
-        let mut followed = ArrayVec::<usize, FOLLOWED>::new();
-        let mut homes = [(self.segment(0), 0); AHEAD];
-        for (home, subject) in homes.iter_mut().zip(subjects) {
-            *home = self.ask_for(subject);
-        }
-        for (number, subject) in subjects.iter().enumerate() {
-            let (segment, home) = homes[number % AHEAD];
-            if let Some(later) = subjects.get(number + AHEAD) {
-                homes[number % AHEAD] = self.ask_for(later);
-            }
-            let line = segment.line(home);
-            if line.likely(Tag::of(subject)) != 0 {
-                find(number);
-            } else if line.passes_on(subject) {
-                prefetch(segment.next(home));
-                if let Err(full) = followed.try_push(number) {
-                    followed.drain(..).for_each(&mut find);
-                    followed.push(full.element());
-                }
-            }
-        }
-        followed.drain(..).for_each(find);
+        line
     }
 
     /// Asks for the home line of `subject`; returns its segment.
@@ -308,6 +264,117 @@ impl Dictionary {
         self.blocks.bytes()
             + self.segments.capacity() * (size_of::<Slot>() + 1)
             + self.directory.capacity() * size_of::<u32>()
+    }
+}
+
+/// Look-ups of many subjects, which come some at a time.
+///
+/// The home lines of up to `TOGETHER` subjects are asked for before those that were asked for last are looked at; most subjects are
+/// settled by that line. For one in ten it passes on: those wait for their second line side by side as well, `FOLLOWED` of them.
+pub(crate) struct LookUps<'d> {
+    dictionary: &'d Dictionary,
+    /// The lines of the subjects that were asked for last.
+    asked: ArrayVec<&'d Line, TOGETHER>,
+    /// How many were looked at.
+    looked: usize,
+    followed: ArrayVec<(usize, &'d Line), FOLLOWED>,
+}
+
+impl<'d> LookUps<'d> {
+    pub(crate) fn new(dictionary: &'d Dictionary) -> Self {
+        Self { dictionary, asked: ArrayVec::new(), looked: 0, followed: ArrayVec::new() }
+    }
+
+    /// Asks for those of `subjects` that are new since the last call, and looks at those that were asked for before them: `told`
+    /// gets the number and the find of each that is known, in any order. `subjects` are always all of them, from the first on.
+    #[inline]
+    pub(crate) fn ask(
+        &mut self,
+        subjects: &[Subject],
+        is_same: impl Fn(usize, Place) -> bool,
+        mut told: impl FnMut(usize, Known),
+    ) {
+        for some in subjects[self.looked + self.asked.len()..].chunks(TOGETHER) {
+            // Nothing else between them: what waits for its page then waits side by side.
+            let asked = some.iter().map(|subject| self.dictionary.ask_for(subject)).collect();
+            let before = std::mem::replace(&mut self.asked, asked);
+            self.look_at(&before, subjects, &is_same, &mut told);
+        }
+    }
+
+    /// Looks at all that are left.
+    #[inline]
+    pub(crate) fn settle(
+        mut self,
+        subjects: &[Subject],
+        is_same: impl Fn(usize, Place) -> bool,
+        mut told: impl FnMut(usize, Known),
+    ) {
+        let last = std::mem::take(&mut self.asked);
+        self.look_at(&last, subjects, &is_same, &mut told);
+        self.follow(subjects, &is_same, &mut told);
+    }
+
+    #[inline]
+    fn look_at(
+        &mut self,
+        homes: &[&Line],
+        subjects: &[Subject],
+        is_same: &impl Fn(usize, Place) -> bool,
+        told: &mut impl FnMut(usize, Known),
+    ) {
+        for home in homes {
+            self.look(home, self.looked, subjects, is_same, told);
+            self.looked += 1;
+        }
+    }
+
+    #[inline]
+    fn look(
+        &mut self,
+        home: &Line,
+        number: usize,
+        subjects: &[Subject],
+        is_same: &impl Fn(usize, Place) -> bool,
+        told: &mut impl FnMut(usize, Known),
+    ) {
+        let subject = &subjects[number];
+        if home.is_likely(Tag::of(subject)) {
+            self.find(number, subjects, is_same, told);
+        } else if home.passes_on(subject) {
+            let second = self.dictionary.segment(self.dictionary.number(subject)).second(subject);
+            prefetch(second);
+            self.followed.push((number, second));
+            if self.followed.is_full() {
+                self.follow(subjects, is_same, told);
+            }
+        }
+    }
+
+    fn follow(
+        &mut self,
+        subjects: &[Subject],
+        is_same: &impl Fn(usize, Place) -> bool,
+        told: &mut impl FnMut(usize, Known),
+    ) {
+        for (number, second) in std::mem::take(&mut self.followed) {
+            let subject = &subjects[number];
+            if second.is_likely(Tag::of(subject)) || second.passes_on(subject) {
+                self.find(number, subjects, is_same, told);
+            }
+        }
+    }
+
+    fn find(
+        &self,
+        number: usize,
+        subjects: &[Subject],
+        is_same: &impl Fn(usize, Place) -> bool,
+        told: &mut impl FnMut(usize, Known),
+    ) {
+        if let Some(known) = self.dictionary.find(&subjects[number], |place| is_same(number, place)) {
+            told(number, known);
+        }
     }
 }
 

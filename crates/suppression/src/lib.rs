@@ -23,6 +23,6 @@ mod walk;
 pub use growth::{Prepared, Replaced};
 pub use index::{Bytes, Found, Index, Life};
 pub use places::Places;
-pub use selection::{Hit, Selection, of_both};
+pub use selection::{Hit, LookUps, Selection, of_both};
 pub use stored::Unreadable;
 pub use walk::{Known, Stretch};

@@ -1,4 +1,4 @@
-//! One cache line of the dictionary: nine subjects' tags, what each is in, and who went on to the next line.
+//! One cache line of the dictionary: nine subjects' tags, what each is in, and who went on to a later one.
 
 use tamis_subject::Subject;
 
@@ -40,7 +40,7 @@ pub(crate) struct Line {
     low: [u32; WAYS],
     marks: [u16; WAYS],
     high: [u8; WAYS],
-    /// Who went on to the next line since this one was full: a bit for each eighth of the subjects. So most look-ups of
+    /// Who went on to a later line since this one was full: a bit for each eighth of the subjects. So most look-ups of
     /// absent subjects end here even when the line has overflowed (the idea is Boost's, of `unordered_flat_map`).
     over: u8,
 }
@@ -59,6 +59,12 @@ impl Line {
         ways
     }
 
+    /// Whether there is any such way.
+    #[inline]
+    pub(crate) fn is_likely(&self, tag: Tag) -> bool {
+        self.low.iter().fold(false, |any, low| any | (*low == tag.low))
+    }
+
     /// The ways that hold `tag`: a bit each.
     #[inline]
     pub(crate) fn matching(&self, tag: Tag) -> u32 {
@@ -70,7 +76,7 @@ impl Line {
         likely & high.fold(0, |ways, (way, high)| ways | u32::from(*high == tag.high) << way)
     }
 
-    /// Whether `subject` may be in the next line.
+    /// Whether `subject` may be in a later line.
     #[inline]
     pub(crate) fn passes_on(&self, subject: &Subject) -> bool {
         self.over & eighth(subject) != 0

@@ -5,7 +5,7 @@ use tamis_campaign::{Channel, Purpose, Reason, RecordReason, UnixMs};
 use tamis_subject::Subject;
 
 use crate::cells::{OfScope, row};
-use crate::dictionary::Known;
+use crate::dictionary::{self, Known, Place};
 use crate::index::Index;
 use crate::marks::Cell;
 
@@ -82,15 +82,23 @@ impl<'i> Selection<'i> {
         if self.is_empty() { None } else { self.index.find(subject).map(Hit) }
     }
 
+    /// Begins look-ups of many, which come some at a time.
+    #[inline]
+    #[must_use]
+    pub fn look_ups(&self) -> LookUps<'i> {
+        LookUps {
+            index: self.index,
+            inner: (!self.is_empty()).then(|| dictionary::LookUps::new(&self.index.dictionary)),
+        }
+    }
+
     /// Looks up all of `subjects`; `told` gets the number and the hit of each of which anything is known, in any order. Most
     /// are in no list, and the miss settles them: one line of the cache, waited for side by side.
     #[inline]
     pub fn hits(&self, subjects: &[Subject], mut told: impl FnMut(usize, Hit)) {
-        if self.is_empty() || subjects.is_empty() {
-            return;
-        }
-        let is_same = |number: usize, place| self.index.is_at(place, &subjects[number]);
-        self.index.dictionary.find_each(subjects, is_same, |number, known| told(number, Hit(known)));
+        let mut look_ups = self.look_ups();
+        look_ups.ask(subjects, &mut told);
+        look_ups.settle(subjects, told);
     }
 
     /// Why each of `subjects` must not be written to at `now_ms`, appended to `reasons` in their order.
@@ -114,6 +122,35 @@ impl<'i> Selection<'i> {
         let consented = || consents.iter().any(|cell| in_force(*cell));
         first.or_else(|| (!consented()).then_some(Reason::NoConsent))
     }
+}
+
+/// Look-ups of many subjects, which come some at a time: each waits for memory while those after it are made.
+pub struct LookUps<'i> {
+    index: &'i Index,
+    /// `None` where there is nothing to look at.
+    inner: Option<dictionary::LookUps<'i>>,
+}
+
+impl LookUps<'_> {
+    /// Takes those of `subjects` that are new since the last call; `subjects` are always all of them, from the first on. `told` gets
+    /// the number and the hit of some of which anything is known.
+    #[inline]
+    pub fn ask(&mut self, subjects: &[Subject], mut told: impl FnMut(usize, Hit)) {
+        let Some(inner) = &mut self.inner else { return };
+        inner.ask(subjects, is_same(self.index, subjects), |number, known| told(number, Hit(known)));
+    }
+
+    /// Looks up all that are left: now `told` has had every hit, once, in any order.
+    #[inline]
+    pub fn settle(self, subjects: &[Subject], mut told: impl FnMut(usize, Hit)) {
+        let Some(inner) = self.inner else { return };
+        inner.settle(subjects, is_same(self.index, subjects), |number, known| told(number, Hit(known)));
+    }
+}
+
+#[inline]
+fn is_same(index: &Index, subjects: &[Subject]) -> impl Fn(usize, Place) -> bool {
+    move |number, place| index.is_at(place, &subjects[number])
 }
 
 /// Why a person must not be written to who is known by two subjects, address and contact: the lower of what is said of each. A

@@ -100,7 +100,19 @@ pub(crate) fn check(index: &Index, model: &BTreeMap<Key, Event>, now: UnixMs) ->
     for (tenant, name) in TENANTS.iter().enumerate() {
         let selection = index.select(name, "", Channel::Sms, Purpose::Marketing);
         let mut told = vec![None; everyone.len()];
-        selection.hits(&everyone, |n, hit| told[n] = selection.reason(hit, now));
+        let mut times = vec![0; everyone.len()];
+        let mut tell = |n: usize, hit| {
+            told[n] = selection.reason(hit, now);
+            times[n] += 1;
+        };
+        let mut look_ups = selection.look_ups();
+        // As many more each time as came before, so that they come in pieces of many sizes.
+        for some in (0..).map(|n| 1 << n).take_while(|some| *some < everyone.len()) {
+            look_ups.ask(&everyone[..some], &mut tell);
+        }
+        look_ups.ask(&everyone, &mut tell);
+        look_ups.settle(&everyone, &mut tell);
+        prop_assert!(times.iter().all(|times| *times <= 1), "nobody is told twice");
         for who in 0..DRAWN {
             let alone = selection.hit(&subject(who)).and_then(|hit| selection.reason(hit, now));
             prop_assert_eq!(alone, told[usize::from(who)], "in a batch and alone, person {}", who);

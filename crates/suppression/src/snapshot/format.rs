@@ -16,8 +16,8 @@ use crate::marks::{Cell, Marks};
 use crate::segment::Segment;
 use crate::stored::{Shape, Stored, Sums, sums, sums_of};
 
-/// Version of the format. From 3 on a record tells the kind of its subject.
-pub(super) const VERSION: u32 = 3;
+/// Version of the format. From 3 on a record tells the kind of its subject; from 4 on who finds no room takes strides of its own.
+pub(super) const VERSION: u32 = 4;
 /// What a snapshot begins with, before its version and four zeros.
 pub(super) const MAGIC: [u8; 8] = *b"TAMISFLT";
 /// What it ends with.
