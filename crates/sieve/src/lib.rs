@@ -10,20 +10,13 @@ pub use decision::Decision;
 
 use decision::Groups;
 use repeats::Repeats;
+use std::ops::Range;
 use std::sync::Arc;
 use tamis_campaign::{Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict};
 use tamis_policy::{Denied, Policy};
 use tamis_subject::{Batch, Invalid, Subjects};
 use tamis_suppression::{Hit, Index, Selection, of_both};
 use tamis_wire::{JobView, RecipientView, RefusalView, Span};
-
-/// A recipient that could be used, before the filter is asked.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    place: u32,
-    /// Why it must be dropped, once the filter has been asked.
-    reason: Option<Reason>,
-}
 
 /// How a job that may be sent is decided.
 #[derive(Debug, Clone, Copy)]
@@ -34,20 +27,25 @@ struct Admitted {
     tokens: bool,
 }
 
+/// How many recipients are read, and their subjects made, before the filter is asked for them: enough for the keyed function and the
+/// filter to work side by side.
+const BLOCK: usize = if cfg!(test) { 4 } else { 32 };
+
 /// Decides jobs one after the other; its memory is reused.
 #[derive(Debug)]
 pub struct Sieve {
     subjects: Subjects,
     policy: Arc<Policy>,
-    candidates: Vec<Candidate>,
-    /// By candidate; apart, since all of a job's are made and looked up at once.
+    /// By recipient, as are the next two.
     addresses: Batch,
-    contacts: Batch,
-    /// Whose each contact is: a number into `candidates`.
-    contact_of: Vec<u32>,
-    /// Numbers of candidates of which the filter knows something.
-    hits: Vec<(u32, Hit)>,
+    /// Why each must be dropped, by what the filter says.
+    reasons: Vec<Option<Reason>>,
     kept: Vec<bool>,
+    contacts: Batch,
+    /// Whose each contact is.
+    contact_of: Vec<u32>,
+    /// Of whom the filter knows something.
+    hits: Vec<(u32, Hit)>,
     groups: Groups,
     repeats: Repeats,
 }
@@ -59,12 +57,12 @@ impl Sieve {
         Self {
             subjects,
             policy: Arc::default(),
-            candidates: Vec::new(),
             addresses: Batch::default(),
+            reasons: Vec::new(),
+            kept: Vec::new(),
             contacts: Batch::default(),
             contact_of: Vec::new(),
             hits: Vec::new(),
-            kept: Vec::new(),
             groups: Groups::default(),
             repeats: Repeats::default(),
         }
@@ -107,10 +105,15 @@ impl Sieve {
         }
         let tenant = job.tenant.as_str();
         let selection = index.selection(tenant, job.list, channel, job.purpose, needs_consent);
-        self.recognise(job, (channel, tokens), value, spans, &selection);
+        self.look_up(job, (channel, tokens), value, spans, &selection);
+        self.reasons.clear();
+        self.reasons.resize(spans.len(), selection.of_unknown());
+        for (place, hit) in &self.hits {
+            let reason = &mut self.reasons[*place as usize];
+            *reason = of_both(*reason, selection.reason(*hit, now_ms));
+        }
         let retry_at_ms = (job.not_before_ms > now_ms).then_some(job.not_before_ms);
-        self.ask(&selection, now_ms);
-        let forwarded = self.judge(spans.len(), retry_at_ms.is_some());
+        let forwarded = self.judge(retry_at_ms.is_some());
         self.groups.seal();
         let verdict = if forwarded > 0 {
             Verdict::Routed
@@ -149,88 +152,109 @@ impl Sieve {
         }
     }
 
-    /// First pass: what each recipient is, and its subjects.
+    /// First pass: what each recipient is, its subjects, and whether the filter knows anything of them. Some at a time, so that
+    /// look-ups wait for memory while those after them are made.
+    fn look_up(
+        &mut self,
+        job: &JobView<'_>,
+        on: (Channel, bool),
+        value: &[u8],
+        spans: &[Span],
+        selection: &Selection<'_>,
+    ) {
+        self.kept.resize(spans.len(), true);
+        self.addresses.clear();
+        self.contacts.clear();
+        self.contact_of.clear();
+        self.hits.clear();
+        let (mut by_address, mut by_contact) = (selection.look_ups(), selection.look_ups());
+        for first in (0..spans.len()).step_by(BLOCK) {
+            self.recognise(
+                job,
+                on,
+                value,
+                spans,
+                first..(first + BLOCK).min(spans.len()),
+                selection.wants_contacts(),
+            );
+            let Self { subjects, addresses, contacts, contact_of, hits, .. } = self;
+            addresses.make(subjects);
+            by_address.ask(addresses.subjects(), |place, hit| hits.push((place as u32, hit)));
+            contacts.make(subjects);
+            by_contact.ask(contacts.subjects(), |number, hit| hits.push((contact_of[number], hit)));
+        }
+        let Self { addresses, contacts, contact_of, hits, .. } = self;
+        by_address.settle(addresses.subjects(), |place, hit| hits.push((place as u32, hit)));
+        by_contact.settle(contacts.subjects(), |number, hit| hits.push((contact_of[number], hit)));
+    }
+
+    /// What the recipients at `places` are, and what their subjects are made of.
     fn recognise(
         &mut self,
         job: &JobView<'_>,
         (channel, tokens): (Channel, bool),
         value: &[u8],
         spans: &[Span],
-        selection: &Selection<'_>,
+        places: Range<usize>,
+        wants_contacts: bool,
     ) {
-        self.candidates.clear();
-        self.addresses.clear();
-        self.contacts.clear();
-        self.contact_of.clear();
-        let unknown = selection.of_unknown();
-        self.candidates.reserve(spans.len());
-        for (place, span) in (0u32..).zip(spans) {
+        for (place, span) in (places.start as u32..).zip(&spans[places]) {
             let body = &value[span.body as usize..span.end as usize];
             let Some(recipient) = RecipientView::parse(body).ok().filter(|r| !(tokens && r.brings_token))
             else {
                 // One that brings a token of its own would have two: readers would not agree on which is its.
-                self.groups.reject(RejectReason::MalformedRecipient, place);
+                self.reject(RejectReason::MalformedRecipient, place);
                 continue;
             };
             match put_address(&mut self.addresses, &self.subjects, channel, &recipient) {
                 Ok(()) => {}
                 Err(Invalid::Missing) => {
-                    self.groups.reject(RejectReason::MissingAddress, place);
+                    self.reject(RejectReason::MissingAddress, place);
                     continue;
                 }
                 Err(Invalid::NotAnAddress) => {
-                    self.groups.reject(RejectReason::InvalidAddress, place);
+                    self.reject(RejectReason::InvalidAddress, place);
                     continue;
                 }
             }
-            if selection.wants_contacts() && !recipient.contact().is_empty() {
+            if wants_contacts && !recipient.contact().is_empty() {
                 self.contacts.put_contact(&self.subjects, job.tenant, recipient.contact());
-                self.contact_of.push(u32::try_from(self.candidates.len()).unwrap_or(u32::MAX));
+                self.contact_of.push(place);
             }
-            self.candidates.push(Candidate { place, reason: unknown });
-        }
-        self.addresses.make(&self.subjects);
-        self.contacts.make(&self.subjects);
-    }
-
-    /// Second pass: asks the filter for all candidates at once, so that the look-ups wait for memory side by side. Of the
-    /// reasons by the address and by the contact the lower one counts ([`of_both`]).
-    fn ask(&mut self, selection: &Selection<'_>, now_ms: UnixMs) {
-        let Self { candidates, addresses, contacts, contact_of, hits, .. } = self;
-        hits.clear();
-        selection.hits(addresses.subjects(), |number, hit| {
-            hits.push((u32::try_from(number).unwrap_or(u32::MAX), hit))
-        });
-        selection.hits(contacts.subjects(), |number, hit| hits.push((contact_of[number], hit)));
-        for (number, hit) in hits {
-            let candidate = &mut candidates[*number as usize];
-            candidate.reason = of_both(candidate.reason, selection.reason(*hit, now_ms));
         }
     }
 
-    /// Third pass: gives each recipient its fate. Returns how many are forwarded.
-    fn judge(&mut self, recipients: usize, deferred: bool) -> u32 {
-        self.kept.resize(recipients, false);
-        let alone = self.candidates.len() == 1;
+    /// A recipient that can't be used.
+    fn reject(&mut self, reason: RejectReason, place: u32) {
+        self.groups.reject(reason, place);
+        self.kept[place as usize] = false;
+        self.addresses.put_nobody();
+    }
+
+    /// Second pass: gives each recipient its fate. Returns how many are forwarded.
+    fn judge(&mut self, deferred: bool) -> u32 {
+        let Self { addresses, reasons, kept, groups, repeats, .. } = self;
+        let subjects = addresses.subjects();
+        let alone = subjects.len() == 1;
         if !alone {
-            self.repeats.begin(self.candidates.len());
+            repeats.begin(subjects.len());
         }
-        let mut forwarded = 0;
-        let addresses = self.addresses.subjects();
-        for ((number, candidate), &address) in (0u32..).zip(&self.candidates).zip(addresses) {
-            let Candidate { place, reason, .. } = *candidate;
+        for (place, (kept, reason)) in (0u32..).zip(kept.iter_mut().zip(&*reasons)) {
+            if !*kept {
+                continue;
+            }
             if let Some(reason) = reason {
-                self.groups.suppress(reason, place);
-            } else if !alone && self.repeats.is_repeat(number, address, |other| addresses[other as usize]) {
-                self.groups.reject(RejectReason::DuplicateRecipient, place);
+                groups.suppress(*reason, place);
+                *kept = false;
+            } else if !alone && repeats.is_repeat(place, subjects) {
+                groups.reject(RejectReason::DuplicateRecipient, place);
+                *kept = false;
             } else if deferred {
-                self.groups.defer(place);
-            } else {
-                self.kept[place as usize] = true;
-                forwarded += 1;
+                groups.defer(place);
+                *kept = false;
             }
         }
-        forwarded
+        kept.iter().map(|kept| u32::from(*kept)).sum()
     }
 }
 
@@ -242,7 +266,7 @@ fn put_address(
     recipient: &RecipientView<'_>,
 ) -> Result<(), Invalid> {
     match channel {
-        Channel::Mail => recipient.postal.as_ref().map_or(Err(Invalid::Missing), |p| batch.put_postal(by, p)),
+        Channel::Mail => recipient.postal().map_or(Err(Invalid::Missing), |p| batch.put_postal(by, &p)),
         Channel::Sms | Channel::Email | Channel::Voice | Channel::Fax => {
             batch.put_address(by, channel, recipient.address())
         }

@@ -1,51 +1,41 @@
-//! Addresses that came before in the same job: a small table that is emptied by counting up.
+//! Addresses that came before in the same job: a small table that is emptied for each.
 
 use tamis_subject::Subject;
 
-/// Places by subject, open addressing; a slot counts only if its stamp is this job's.
+/// Slots for each recipient, at least: few enough for the first cache, and so many that most find an empty one at once.
+const SPREAD: usize = 4;
+
+/// Recipients by subject, open addressing: 0, or a recipient's number and one.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
-    slots: Vec<(u32, u32)>,
-    stamp: u32,
-    mask: usize,
+    slots: Vec<u32>,
 }
 
 impl Repeats {
     /// Begins a job of `recipients`.
     pub(crate) fn begin(&mut self, recipients: usize) {
-        let size = (recipients * 2).next_power_of_two();
-        if self.slots.len() < size {
-            self.slots = vec![(0, 0); size];
-            self.stamp = 0;
-        }
-        self.mask = size - 1;
-        self.stamp = self.stamp.checked_add(1).unwrap_or_else(|| {
-            self.slots.fill((0, 0));
-            1
-        });
+        self.slots.clear();
+        self.slots.resize((recipients * SPREAD).next_power_of_two(), 0);
     }
 
-    /// Whether `subject` came before; if not, it is noted as standing at `place`. All sixteen bytes are compared.
+    /// Whether the subject of recipient `number`, of all those `subjects`, came before; if not, it is noted. All sixteen bytes are
+    /// compared.
     #[inline]
-    pub(crate) fn is_repeat(
-        &mut self,
-        place: u32,
-        subject: Subject,
-        subject_at: impl Fn(u32) -> Subject,
-    ) -> bool {
+    pub(crate) fn is_repeat(&mut self, number: u32, subjects: &[Subject]) -> bool {
+        let subject = subjects[number as usize];
+        let mask = self.slots.len() - 1;
         // Other bits than the dictionary's hash, though either would do.
         #[expect(clippy::cast_possible_truncation, reason = "any bits do")]
-        let mut at = subject.words()[1] as usize & self.mask;
+        let mut at = subject.words()[1] as usize & mask;
         loop {
-            let (stamp, other) = self.slots[at];
-            if stamp != self.stamp {
-                self.slots[at] = (self.stamp, place);
-                return false;
+            match self.slots[at].checked_sub(1) {
+                None => {
+                    self.slots[at] = number + 1;
+                    return false;
+                }
+                Some(other) if subjects[other as usize] == subject => return true,
+                Some(_) => at = (at + 1) & mask,
             }
-            if subject_at(other) == subject {
-                return true;
-            }
-            at = (at + 1) & self.mask;
         }
     }
 }

@@ -33,7 +33,8 @@ fn recipient() -> impl Strategy<Value = Vec<u8>> {
         };
         let contact = if kind % 2 == 0 { String::new() } else { format!("c{n}") };
         let mut bytes =
-            proto::Recipient { address, contact, fields: vec![n; 3], ..Default::default() }.encode_to_vec();
+            proto::Recipient { address, contact, fields: vec![n; n as usize % 3], ..Default::default() }
+                .encode_to_vec();
         if !unknown.is_empty() {
             bytes.extend_from_slice(&[0xba, 0x3e, u8::try_from(unknown.len()).unwrap()]);
             bytes.extend_from_slice(&unknown);

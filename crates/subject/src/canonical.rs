@@ -11,7 +11,7 @@ mod text;
 pub use email::email;
 pub(crate) use email::email_into;
 pub use phone::phone;
-pub(crate) use phone::phone_into;
+pub(crate) use phone::{dense, phone_into};
 pub use postal::{Postal, PostalForm, postal};
 pub use text::{Email, Form, Phone};
 

@@ -27,7 +27,14 @@ pub(crate) fn blocks<const B: usize>(octets: &[u8], length: usize) -> Option<Blo
     }
     let word = |at: usize| octets[at * BLOCK..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
     let rest = word(B - 1) & ((1 << (8 * (length % BLOCK))) - 1);
-    Some(array::from_fn(|at| if at < B - 1 { word(at) } else { rest | (length as u64) << 56 }))
+    ended(array::from_fn(|at| if at < B - 1 { word(at) } else { rest }), length)
+}
+
+/// The blocks of a message of `length` octets, of its words with zeros behind it; `None` as above.
+#[inline]
+pub(crate) fn ended<const B: usize>(mut words: Blocks<B>, length: usize) -> Option<Blocks<B>> {
+    words[B - 1] |= (length as u64) << 56;
+    (length / BLOCK == B - 1).then_some(words)
 }
 
 /// The blocks of a subject, as a message of the next step.
@@ -37,9 +44,8 @@ pub(crate) fn of_subject(subject: Subject) -> Blocks<3> {
     [low, high, 16 << 56]
 }
 
-/// Puts the function's value of each message in place of what is in `to`.
-pub(crate) fn hash<const B: usize>(key: StepKey, messages: &[Blocks<B>], to: &mut Vec<Subject>) {
-    to.resize(messages.len(), Subject::of_words([0; 2]));
+/// Puts the function's value of each message in place of what is in `to`, which is as long.
+pub(crate) fn hash<const B: usize>(key: StepKey, messages: &[Blocks<B>], to: &mut [Subject]) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     if messages.len() > 1 {
         return x86::hash(key, messages, to);
@@ -158,10 +164,9 @@ mod tests {
             .map(|message| blocks(&[message, &behind[..]].concat(), message.len()).expect("its length fits"))
             .collect();
         let expected: Vec<_> = fit.iter().map(|message| by_library(key, message)).collect();
-        let mut hashed = Vec::new();
+        let mut hashed = vec![Subject::of_words([0; 2]); blocks.len()];
         hash(key, &blocks, &mut hashed);
         assert_eq!(hashed, expected, "{B} blocks, as this processor does it");
-        let mut hashed = vec![Subject::of_words([0; 2]); blocks.len()];
         each(key, &blocks, &mut hashed);
         assert_eq!(hashed, expected, "{B} blocks, as any processor does it");
         #[cfg(all(target_arch = "x86_64", not(miri)))]

@@ -93,33 +93,49 @@ impl<'a> JobView<'a> {
         if value.is_empty() {
             return Err(Unreadable { code: DeadLetterCode::Empty, field: 0, byte: 0 });
         }
+        // Kafka's own limit on a record is 2 GiB, so that 32 bits are enough; checked all the same.
+        if u32::try_from(value.len()).is_err() {
+            return Err(Unreadable { code: DeadLetterCode::Truncated, field: 0, byte: 0 });
+        }
         let mut fields = Fields::default();
         let mut cursor = Cursor::new(value);
-        while !cursor.is_at_end() {
+        loop {
+            usual_recipients(value, &mut cursor.at, spans);
+            if cursor.is_at_end() {
+                return fields.judge(value.len());
+            }
             let start = cursor.at;
             let dead = |field, code| Unreadable { code, field, byte: start };
             let (number, field) = cursor.field().map_err(|(number, damage)| dead(number, damage.into()))?;
             if number == 15 {
                 let Value::Bytes(body) = field else { return Err(dead(15, DeadLetterCode::WrongWireType)) };
-                spans.push(
-                    span(start, cursor.at - body.len(), cursor.at)
-                        .ok_or(dead(15, DeadLetterCode::Truncated))?,
-                );
+                spans.push(span(start, cursor.at - body.len(), cursor.at));
             } else {
                 fields.take(number, field).map_err(|code| dead(number, code))?;
             }
         }
-        fields.judge(value.len())
     }
 }
 
-/// Kafka's own limit on a record is 2 GiB, so that 32 bits are enough; checked all the same.
-fn span(start: usize, body: usize, end: usize) -> Option<Span> {
-    Some(Span {
-        start: u32::try_from(start).ok()?,
-        body: u32::try_from(body).ok()?,
-        end: u32::try_from(end).ok()?,
-    })
+/// Reads as many recipients as stand at `at` one after the other, each of less than 128 octets, as most are.
+#[inline]
+fn usual_recipients(value: &[u8], at: &mut usize, spans: &mut Spans) {
+    const TAG: u8 = 15 << 3 | 2;
+    let mut start = *at;
+    while let Some([TAG, length @ 0..0x80]) = value.get(start..start + 2)
+        && start + 2 + usize::from(*length) <= value.len()
+    {
+        let end = start + 2 + usize::from(*length);
+        spans.push(span(start, start + 2, end));
+        start = end;
+    }
+    *at = start;
+}
+
+/// The places are within 32 bits, which is checked once a record.
+#[expect(clippy::cast_possible_truncation, reason = "checked once a record")]
+fn span(start: usize, body: usize, end: usize) -> Span {
+    Span { start: start as u32, body: body as u32, end: end as u32 }
 }
 
 impl<'a> Fields<'a> {

@@ -27,7 +27,9 @@ pub fn phone(address: &str, region: Region) -> Result<Phone, Invalid> {
 /// [`phone`] into a new form: to move one that was just written costs as much as reading the number.
 #[inline]
 pub(crate) fn phone_into(address: &[u8], region: Region, form: &mut Phone) -> Result<(), Invalid> {
-    if !dense(address, form) && !plain(address, region.national, form) {
+    if let Some(words) = dense(address) {
+        form.set_words(words, address.len());
+    } else if !plain(address, region.national, form) {
         *form = thorough(std::str::from_utf8(address).map_err(|_| Invalid::NotAnAddress)?, region)?;
     }
     Ok(())
@@ -64,29 +66,27 @@ pub(super) fn plain(address: &[u8], national: Option<&National>, form: &mut Phon
     true
 }
 
-/// The usual writing, `+` and 8 to 14 digits, eight octets at a time, into `form`; false says nothing.
+/// `identity ‖ canonical` of the usual writing, `+` and 8 to 14 digits, eight octets at a time, as little-endian words with zeros
+/// behind it; it is one octet longer than the text. `None` says nothing.
 ///
-/// The form is made of whole words, because the hash reads it as words: octets just written one by one would
-/// have to reach the cache first.
+/// Words, because the keyed function reads words: octets just written one by one would have to reach the cache first.
 #[inline]
-pub(super) fn dense(text: &[u8], form: &mut Phone) -> bool {
+pub(crate) fn dense(text: &[u8]) -> Option<[u64; 2]> {
     let len = text.len();
     if !(9..=15).contains(&len) || text[0] != b'+' {
-        return false;
+        return None;
     }
-    let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) else { return false };
+    let (head, tail) = (text.first_chunk()?, text.last_chunk()?);
     let (head, tail) = (u64::from_le_bytes(*head), u64::from_le_bytes(*tail));
     let plus_to_zero = u64::from(b'+' ^ b'0');
     if !are_digits(head ^ plus_to_zero) || !are_digits(tail) {
-        return false;
+        return None;
     }
-    let number = &text[1..];
-    if !plans::plan(number).is_some_and(|plan| plan.keeps(&number[plan.code_len..])) {
-        return false;
+    if !plans::keeps(head >> 8, len - 1) {
+        return None;
     }
     // Octets 0 to 6 of the text follow the identity; the rest, from octet 7 on, are the end of the tail.
-    form.set_words(Identity::Phone, [head << 8, tail >> (8 * (15 - len))], len);
-    true
+    Some([head << 8 | Identity::Phone.number() as u64, tail >> (8 * (15 - len))])
 }
 
 /// Whether all eight octets are ASCII digits.

@@ -69,12 +69,11 @@ impl<const N: usize> Form<N> {
 }
 
 impl Phone {
-    /// Writes `len` octets as little-endian words; the lowest octet of the first gives way to the identity.
+    /// Writes `identity ‖ canonical` as little-endian words; the text has `len` octets.
     #[inline]
-    pub(crate) fn set_words(&mut self, identity: Identity, words: [u64; 2], len: usize) {
+    pub(crate) fn set_words(&mut self, words: [u64; 2], len: usize) {
         debug_assert!(len < 16);
-        let first = words[0] & !0xff | identity.number() as u64;
-        self.bytes[..8].copy_from_slice(&first.to_le_bytes());
+        self.bytes[..8].copy_from_slice(&words[0].to_le_bytes());
         self.bytes[8..16].copy_from_slice(&words[1].to_le_bytes());
         self.end = 1 + len;
     }
