@@ -9,7 +9,7 @@ use tamis_campaign::{Channel, Identity};
 use tamis_subject::{Key, Region, Subjects};
 
 use crate::made::splitmix;
-use crate::ours::{AHEAD, Built, Held, READ, build, follow};
+use crate::ours::{AHEAD, Built, Held, READ, build, follow, settle};
 use crate::whole::{Whole, job, phone};
 
 const RECIPIENTS: u64 = 1_000;
@@ -36,6 +36,7 @@ pub(crate) fn decision(entries: u64) {
             follow(&mut index, &mut records, &mut offset, who, (AHEAD, &mut Held::default()));
         }
     }
+    settle(&mut index, &mut Held::default());
     for (what, by, contacts, outcome) in [
         ("as the goal has it", &subjects, false, false),
         ("with contacts, and its outcome written", &subjects, true, true),

@@ -93,18 +93,22 @@ pub(crate) fn build(entries: u64, tenants: u64, channels: usize, each: u64) -> B
         follow(&mut index, &mut records, &mut offset, &some, (0, &mut worst));
     }
     let took = begun.elapsed();
-    // What a service does in quiet moments once it is loaded.
-    index.settle();
     let begun = Instant::now();
+    settle(&mut index, &mut worst);
+    Built { index, records, took, settled: begun.elapsed(), worst, rss: rss().saturating_sub(before) }
+}
+
+/// What a service does in quiet moments once it is loaded.
+pub(crate) fn settle(index: &mut Index, worst: &mut Held) {
+    index.settle();
     loop {
         let prepared = index.prepare(std::iter::empty(), 1).expect("all is in memory");
         if prepared.is_empty() {
-            break;
+            return;
         }
         let replaced = worst.during(|| index.accept(prepared));
         drop(replaced);
     }
-    Built { index, records, took, settled: begun.elapsed(), worst, rss: rss().saturating_sub(before) }
 }
 
 /// Applies a record of each tenant (by number) and subject, as the line does, with so many segments built `ahead`, and notes how
