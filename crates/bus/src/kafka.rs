@@ -11,6 +11,7 @@ mod history;
 mod identity;
 mod jobs;
 mod ledger;
+mod many;
 mod purger;
 mod tail;
 pub mod topics;

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::client::{self, Watch, drop_aside};
+use super::many::Many;
 use crate::types::after;
 use crate::{Error, Follower, LogRecord, Positions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,6 +26,7 @@ const TUNING: [(&str, &str); 7] = [
 pub struct KafkaFollower {
     /// `None` only while it is dropped.
     consumer: Option<BaseConsumer<Watch>>,
+    many: Many,
 }
 
 impl KafkaFollower {
@@ -57,7 +59,7 @@ impl KafkaFollower {
             list.add_partition_offset(topic, partition, at).map_err(|e| client::error(VERB, &e))?;
         }
         consumer.assign(&list).map_err(|e| client::error(VERB, &e))?;
-        Ok(Self { consumer: Some(consumer) })
+        Ok(Self { consumer: Some(consumer), many: Many::default() })
     }
 }
 
@@ -68,39 +70,42 @@ impl Follower for KafkaFollower {
         most: usize,
         each: &mut dyn FnMut(LogRecord<'_>),
     ) -> Result<usize, Error> {
-        const VERB: &str = "read suppression log";
         let consumer = self.consumer.as_ref().expect("it is taken in drop only");
         let deadline = after(wait);
-        let mut count = 0;
-        while count < most {
-            // After the first record only what is here already.
-            let left =
-                if count == 0 { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+        // After the first record only what is here already.
+        let first = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
             match consumer.poll(left) {
-                Some(Ok(record)) => {
-                    each(LogRecord {
-                        partition: record.partition(),
-                        offset: record.offset(),
-                        timestamp_ms: record.timestamp().to_millis().unwrap_or(0),
-                        key: record.key().unwrap_or_default(),
-                        value: record.payload(),
-                    });
-                    count += 1;
-                    continue;
-                }
-                Some(Err(report)) => {
-                    if let Some(error) = truncated(&report).or_else(|| client::lasting(VERB, &report)) {
-                        return Err(error);
-                    }
-                }
+                Some(Ok(record)) => break record,
+                Some(Err(report)) => lasting(&report).map_or(Ok(()), Err)?,
                 None => {}
             }
             if left.is_zero() {
-                break;
+                return Ok(0);
             }
-        }
-        Ok(count)
+        };
+        each(LogRecord {
+            partition: first.partition(),
+            offset: first.offset(),
+            timestamp_ms: first.timestamp().to_millis().unwrap_or(0),
+            key: first.key().unwrap_or_default(),
+            value: first.payload(),
+        });
+        let (mut count, mut error) = (1, None);
+        self.many.take(consumer, most - 1, |taken| match taken {
+            Ok(record) => {
+                each(record);
+                count += 1;
+            }
+            Err(report) => error = error.take().or_else(|| lasting(&report)),
+        });
+        error.map_or(Ok(count), Err)
     }
+}
+
+/// What does not pass by itself.
+fn lasting(report: &KafkaError) -> Option<Error> {
+    truncated(report).or_else(|| client::lasting("read suppression log", report))
 }
 
 impl Drop for KafkaFollower {
