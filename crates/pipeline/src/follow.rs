@@ -51,9 +51,6 @@ enum Step {
     Advance,
 }
 
-/// What records of the log ask for, each with its partition and offset.
-type Steps = Vec<(i32, i64, Step)>;
-
 impl Step {
     fn subject(&self) -> Option<&Subject> {
         match self {
@@ -119,7 +116,7 @@ impl<B: Bus> Follow<B> {
         })?;
         while !self.stop.load(Ordering::Relaxed) {
             let wait = if next.is_some() { POLL_WAIT_BRIEF } else { POLL_WAIT };
-            let steps = self.poll(&mut follower, &mut reader, wait, Vec::new())?;
+            let steps = self.poll(&mut follower, &mut reader, wait)?;
             self.apply(&steps)?;
             self.filter.set_told(reader.told, reader.outdated);
             if reader.loaded
@@ -189,7 +186,7 @@ impl<B: Bus> Follow<B> {
             }
         }
         let Some(building) = next else { return false };
-        let polled = self.poll(&mut building.follower, &mut building.reader, Duration::ZERO, Vec::new());
+        let polled = self.poll(&mut building.follower, &mut building.reader, Duration::ZERO);
         let applied =
             polled.and_then(|steps| apply_to(&mut building.index, &steps).map_err(Stopped::Snapshot));
         if let Err(error) = applied {
@@ -246,15 +243,14 @@ impl<B: Bus> Follow<B> {
         );
     }
 
-    /// What the log's next records ask for, put into `steps` in place of what is in it.
+    /// What the log's next records ask for.
     fn poll(
         &self,
         follower: &mut B::Follower,
         reader: &mut Reader,
         wait: Duration,
-        mut steps: Steps,
-    ) -> Result<Steps, Stopped> {
-        steps.clear();
+    ) -> Result<Vec<(i32, i64, Step)>, Stopped> {
+        let mut steps: Vec<(i32, i64, Step)> = Vec::new();
         let polled = follower.poll(wait, READ_MAX, &mut |log_record| {
             if let Some(step) = reader.read(&self.metrics, &log_record) {
                 steps.push((log_record.partition, log_record.offset, step));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{bounded, unbounded};
+use crossbeam_channel::bounded;
 use tamis_bus::{Bus, EndOffsets as _, Positions};
 
 use super::{Follow, POLL_WAIT, RETRY, Reader};
@@ -39,12 +39,9 @@ impl<B: Bus> Follow<B> {
         let arrived = &AtomicBool::new(self.filter.position().reaches(target));
         std::thread::scope(|scope| {
             let (sender, read) = bounded(AHEAD_MAX);
-            // Applied records go back to the thread that made them: memory that another thread frees must be fetched back.
-            let (spent, applied) = unbounded();
             let take = move || {
                 while !arrived.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
-                    let steps = applied.try_recv().unwrap_or_default();
-                    let steps = self.poll(follower, reader, POLL_WAIT, steps);
+                    let steps = self.poll(follower, reader, POLL_WAIT);
                     let last = steps.is_err() || reader.stuck_at().is_some();
                     if sender.send(steps).is_err() || last {
                         break;
@@ -61,8 +58,6 @@ impl<B: Bus> Follow<B> {
                 let position = self.filter.position();
                 note(steps.len() as u64, &position);
                 arrived.fetch_or(position.reaches(target), Ordering::Relaxed);
-                // Nobody takes them any more once it is loaded.
-                let _ = spent.send(steps);
             }
             Ok(())
         })
