@@ -16,10 +16,6 @@ const SHORT_MOST: usize = 31;
 /// reused; `Debug` prints `<redacted>`.
 #[derive(Default)]
 pub struct Batch {
-    /// Telephone numbers in their usual writing, before any other of those that are not made yet.
-    dense: Vec<Blocks<2>>,
-    /// Whether others came after them.
-    mixed: bool,
     /// By their blocks: telephone numbers have two, most contacts and e-mail addresses three or four.
     two: Group<2>,
     three: Group<3>,
@@ -44,8 +40,6 @@ impl Batch {
     pub fn clear(&mut self) {
         self.subjects.clear();
         self.count = 0;
-        self.dense.clear();
-        self.mixed = false;
         self.alone.clear();
         self.two.clear();
         self.three.clear();
@@ -71,16 +65,13 @@ impl Batch {
         }
     }
 
-    /// Puts a telephone number in its usual writing; whether it was one, and nothing else came before.
+    /// Puts a telephone number in its usual writing; whether it was one.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "measured: a tenth of a whole decision went into calling it")]
     fn put_dense(&mut self, address: &[u8]) -> bool {
-        if self.mixed {
-            return false;
-        }
         let Some(words) = canonical::dense(address) else { return false };
         let Some(message) = lanes::ended(words, 1 + address.len()) else { return false };
-        self.dense.push(message);
+        self.two.push(self.count, message);
         self.count += 1;
         true
     }
@@ -114,13 +105,10 @@ impl Batch {
 
     /// Makes the subjects of all that was put since the last time.
     pub fn make(&mut self, by: &Subjects) {
-        let Self { dense, mixed, two, three, four, alone, count, subjects, hashed } = self;
+        let Self { two, three, four, alone, count, subjects, hashed } = self;
         let (first, later) = by.steps();
         let new = subjects.len()..*count as usize;
         subjects.resize(new.end, Subject::of_words([0; 2]));
-        lanes::hash(first, dense, &mut subjects[new.start..][..dense.len()]);
-        dense.clear();
-        *mixed = false;
         two.make(first, hashed, subjects);
         three.make(first, hashed, subjects);
         four.make(first, hashed, subjects);
@@ -137,7 +125,6 @@ impl Batch {
     /// Puts a message of the keyed function: the first `length` of `octets`, `identity ‖ canonical`.
     #[inline]
     fn put(&mut self, by: &Subjects, octets: &[u8], length: usize) {
-        self.mixed = true;
         let number = self.count;
         if self.two.put(number, octets, length)
             || self.three.put(number, octets, length)
@@ -150,7 +137,6 @@ impl Batch {
     }
 
     fn put_alone(&mut self, subject: Subject) {
-        self.mixed = true;
         self.alone.push((self.count, subject));
         self.count += 1;
     }

@@ -59,7 +59,7 @@ impl Line {
         ways
     }
 
-    /// Whether there is any such way.
+    /// Whether there is any such way: what is asked of every line, in fewer steps than which ways they are.
     #[inline]
     pub(crate) fn is_likely(&self, tag: Tag) -> bool {
         self.low.iter().fold(false, |any, low| any | (*low == tag.low))

@@ -115,10 +115,16 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Whether it is UTF-8, with the usual case, ASCII, first.
+/// Whether it is UTF-8, with the usual case, ASCII, first, and of that the length of telephone numbers.
 #[inline]
 pub(crate) fn is_text(bytes: &[u8]) -> bool {
-    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
+    let is_ascii = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(head), Some(tail)) if bytes.len() <= 16 => {
+            (u64::from_le_bytes(*head) | u64::from_le_bytes(*tail)) & 0x8080_8080_8080_8080 == 0
+        }
+        _ => bytes.is_ascii(),
+    };
+    is_ascii || std::str::from_utf8(bytes).is_ok()
 }
 
 /// UTF-8.

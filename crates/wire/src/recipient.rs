@@ -47,7 +47,7 @@ impl<'a> RecipientView<'a> {
         Self::usual(body).map_or_else(|| Self::any(body), Ok)
     }
 
-    /// The usual recipient: an address in ASCII, then perhaps a contact.
+    /// The usual recipient: an address, then perhaps a contact, both short.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -95,7 +95,7 @@ impl<'a> RecipientView<'a> {
     }
 }
 
-/// Field `number`, if that is what comes first and it is a text in ASCII of less than 128 octets; and what follows.
+/// Field `number`, if that is what comes first and it is a text of less than 128 octets; and what follows.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as its caller")]
 fn short_text(number: u8, body: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -104,19 +104,7 @@ fn short_text(number: u8, body: &[u8]) -> Option<(&[u8], &[u8])> {
         return None;
     }
     let (text, rest) = rest.split_at_checked(usize::from(*length))?;
-    is_ascii(text).then_some((text, rest))
-}
-
-/// As the library's, with the length of telephone numbers first.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as its caller")]
-fn is_ascii(text: &[u8]) -> bool {
-    match (text.first_chunk(), text.last_chunk()) {
-        (Some(head), Some(tail)) if text.len() <= 16 => {
-            (u64::from_le_bytes(*head) | u64::from_le_bytes(*tail)) & 0x8080_8080_8080_8080 == 0
-        }
-        _ => text.is_ascii(),
-    }
+    is_text(text).then_some((text, rest))
 }
 
 pub(crate) fn postal(body: &[u8]) -> Result<Postal<'_>, Malformed> {
@@ -155,7 +143,7 @@ mod tests {
 
     proptest! {
         /// Guarantees: the usual recipient is read as any other is.
-        /// Fails when: it takes a text that is not ASCII, a field twice, or one that ends behind the recipient.
+        /// Fails when: it takes what is no text, a field twice, or one that ends behind the recipient.
         #[test]
         fn the_usual_recipient_is_read_as_any_other(
             fields in prop::collection::vec(field(), 0..4), damage in prop::option::of((any::<usize>(), any::<u8>())),

@@ -21,7 +21,7 @@ unsafe impl Send for Many {}
 
 impl Many {
     /// Takes `most` records at most, without waiting for any, and gives each to `each`, or the client's report that stands among
-    /// them. Returns how many there were.
+    /// them.
     ///
     /// For a consumer whose partitions were assigned by hand: news of a group would be passed over.
     #[expect(
@@ -33,7 +33,7 @@ impl Many {
         consumer: &BaseConsumer<Watch>,
         most: usize,
         mut each: impl FnMut(Result<LogRecord<'_>, KafkaError>),
-    ) -> usize {
+    ) {
         self.0.clear();
         self.0.reserve(most);
         // SAFETY: the client lives as long as `consumer`. The queue is ours to give back, and is, before that. The call writes no more
@@ -49,7 +49,6 @@ impl Many {
                 each(read(&*message));
                 rd::rd_kafka_message_destroy(message);
             }
-            taken
         }
     }
 }
