@@ -246,10 +246,18 @@ impl Sieve {
             if let Some(reason) = reason {
                 groups.suppress(*reason, place);
                 *kept = false;
-            } else if !alone && repeats.is_repeat(place, subjects) {
+            } else if !alone {
+                repeats.note(place, &subjects[place as usize]);
+            }
+        }
+        if !alone {
+            for place in repeats.found(subjects) {
                 groups.reject(RejectReason::DuplicateRecipient, place);
-                *kept = false;
-            } else if deferred {
+                kept[place as usize] = false;
+            }
+        }
+        if deferred {
+            for (place, kept) in (0u32..).zip(kept.iter_mut()).filter(|(_, kept)| **kept) {
                 groups.defer(place);
                 *kept = false;
             }
