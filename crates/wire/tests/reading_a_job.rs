@@ -147,13 +147,17 @@ proptest! {
     /// Guarantees: no bytes make the view panic, and whatever it takes without complaint prost takes, too, with the same fields.
     #[test]
     fn whatever_is_taken_every_reader_reads_the_same(
-        bytes in prop::collection::vec(any::<u8>(), 0..60), cut in 0usize..200, at in 0usize..200, with: u8,
+        bytes in prop::collection::vec(any::<u8>(), 0..60), rows in prop::collection::vec((0usize..3, 1u32..20), 0..6),
+        cut in prop::option::of(0usize..40), damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
     ) {
         let _ = read(&bytes);
-        let mut damaged = job().encode_to_vec();
-        damaged.truncate(damaged.len().saturating_sub(cut % 40));
-        let length = damaged.len().max(1);
-        if let Some(byte) = damaged.get_mut(at % length) { *byte = with; }
+        // Rows of recipients as long as each other, as most jobs have them.
+        let row = |(longer, count): (usize, u32)| (0..count).map(move |n| proto::Recipient {
+            address: format!("+336{n:08}"), contact: "c".repeat(longer * 60), ..Default::default()
+        });
+        let mut damaged = proto::SendJob { recipients: rows.into_iter().flat_map(row).collect(), ..job() }.encode_to_vec();
+        damaged.truncate(damaged.len() - cut.unwrap_or(0));
+        if let Some((at, with)) = damage { *at.get_mut(&mut damaged) = with; }
         let mut spans = Spans::new();
         if let Ok(view) = JobView::parse(&damaged, &mut spans) && view.bad_field.is_none()
             && spans.iter().all(|s| RecipientView::parse(&damaged[s.body as usize..s.end as usize]).is_ok()) {
