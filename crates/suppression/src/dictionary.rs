@@ -119,16 +119,25 @@ impl Dictionary {
         self.number(subject)
     }
 
-    /// Where the subject stands, or will stand, if its line has not overflowed.
+    /// Where the subject stands in its home line, or will stand; `None` when it has no room there: its second line is asked for then.
     #[inline]
-    pub(crate) fn expected(&self, subject: &Subject) -> Place {
+    pub(crate) fn expected(&self, subject: &Subject) -> Option<Place> {
         let number = self.number(subject);
-        let (line, home) = self.segment(number).home(subject);
-        let way = match line.likely(Tag::of(subject)) {
-            0 => line.taken().min(WAYS - 1),
-            ways => ways.trailing_zeros() as usize,
-        };
-        Place { segment: number, local: local(home, way) }
+        let segment = self.segment(number);
+        let (line, home) = segment.home(subject);
+        let way = expected_way(line, subject);
+        if way.is_none() {
+            prefetch(segment.second(subject).0);
+        }
+        way.map(|way| Place { segment: number, local: local(home, way) })
+    }
+
+    /// The same of its second line.
+    #[inline]
+    pub(crate) fn expected_second(&self, subject: &Subject) -> Option<Place> {
+        let number = self.number(subject);
+        let (line, second) = self.segment(number).second(subject);
+        expected_way(line, subject).map(|way| Place { segment: number, local: local(second, way) })
     }
 
     /// Puts in a subject that is not in, if there is room.
@@ -335,7 +344,7 @@ impl<'d> LookUps<'d> {
         }
         for at in ones(passing) {
             let subject = &subjects[first + at];
-            let second = self.dictionary.segment(self.dictionary.number(subject)).second(subject);
+            let (second, _) = self.dictionary.segment(self.dictionary.number(subject)).second(subject);
             prefetch(second);
             self.passed_on.push((first + at, likely >> at & 1 == 1, second));
         }
@@ -371,6 +380,15 @@ impl<'d> LookUps<'d> {
         if let Some(known) = self.dictionary.find(&subjects[number], |place| is_same(number, place)) {
             told(number, known);
         }
+    }
+}
+
+/// The way that the subject has, or will have.
+#[inline]
+fn expected_way(line: &Line, subject: &Subject) -> Option<usize> {
+    match line.likely(Tag::of(subject)) {
+        0 => Some(line.taken()).filter(|way| *way < WAYS),
+        ways => Some(ways.trailing_zeros() as usize),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use tamis_campaign::{Channel, Purpose, RecordReason, Source, UnixMs};
 use tamis_subject::Subject;
 use tamis_wire::record::{Record, Scope, State};
 
 use crate::cells::{Cells, OfScope};
 use crate::cold::{Cold, Origin};
-use crate::dictionary::{Dictionary, Known, Place};
+use crate::dictionary::{Dictionary, Known, Place, TOGETHER};
 use crate::marks::{Cell, Marks, NONE};
 use crate::memory::prefetch;
 use crate::segment::Room;
@@ -170,10 +172,22 @@ impl Index {
             prefetch(&self.cold[segment as usize]);
         }
         // Only the line tells which place is next; and a store that is waited for holds back all stores after it.
+        let mut passed_on = ArrayVec::<&Subject, TOGETHER>::new();
         for subject in subjects {
-            let Place { segment, local } = self.dictionary.expected(subject);
-            self.cold[segment as usize].foresee(local);
+            match self.dictionary.expected(subject) {
+                Some(place) => self.foresee_at(place),
+                // With more of them than that, some wait.
+                None => drop(passed_on.try_push(subject)),
+            }
         }
+        for subject in passed_on {
+            self.dictionary.expected_second(subject).into_iter().for_each(|place| self.foresee_at(place));
+        }
+    }
+
+    #[inline]
+    fn foresee_at(&self, Place { segment, local }: Place) {
+        self.cold[segment as usize].foresee(local);
     }
 
     /// Notes a record in force.

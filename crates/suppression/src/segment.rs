@@ -119,10 +119,11 @@ impl<'a> Segment<&'a [Line]> {
         (&self.lines[home], home)
     }
 
-    /// The line that `subject` is in if its home was full, and that was not.
+    /// The line that `subject` is in if its home was full, and that was not; and its number.
     #[inline]
-    pub(crate) fn second(self, subject: &Subject) -> &'a Line {
-        &self.lines[Path::of(self.lines, subject).at(1)]
+    pub(crate) fn second(self, subject: &Subject) -> (&'a Line, usize) {
+        let second = Path::of(self.lines, subject).at(1);
+        (&self.lines[second], second)
     }
 
     /// The subject's place and mark. `is_same` compares whole subjects; it is asked only where `sure` is wanted, or where
