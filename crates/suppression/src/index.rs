@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-
 use tamis_campaign::{Channel, Purpose, RecordReason, Source, UnixMs};
 use tamis_subject::Subject;
 use tamis_wire::record::{Record, Scope, State};
