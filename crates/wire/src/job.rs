@@ -130,7 +130,9 @@ fn usual_recipients(value: &[u8], at: &mut usize, spans: &mut Spans) {
         let row = value[start..].chunks_exact(stride).take(ROW);
         let alike = row.len() == ROW && row.fold(true, |alike, one| alike & one.starts_with(head));
         let count = if alike { ROW } else { 1 };
-        spans.extend((0..count).map(|n| span(start + n * stride, start + n * stride + 2, start + (n + 1) * stride)));
+        spans.extend(
+            (0..count).map(|n| span(start + n * stride, start + n * stride + 2, start + (n + 1) * stride)),
+        );
         start += count * stride;
     }
     *at = start;
