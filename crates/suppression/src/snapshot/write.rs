@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::thread;
 
 use super::folder::{Folder, Unfinished};
 use super::format::{Row, Table, head, tail, write_segment};
@@ -13,6 +14,9 @@ use crate::index::{Index, Life};
 use crate::marks::Marks;
 use crate::segment::Segment;
 use crate::stored::Sums;
+
+/// Octets that are written before others may have the processor.
+const PIECE: usize = 256 << 10;
 
 /// A segment as it is at one moment.
 struct Copied {
@@ -97,9 +101,15 @@ fn write_segments(
         let Copied { depth, segment, marks, cold } = index.see(|index| copy(index, prefix))?;
         about.subjects += segment.used() as u64;
         about.records += marks.records(&segment) as u64;
+        // Where processors are short, whoever waits behind this thread waits for a piece of its work, not for its turn's end.
+        thread::yield_now();
         let cold = only_live(&segment, &*cold.whole()?)?;
+        thread::yield_now();
         let (row, of_cold) = write_segment(&mut bytes, at, depth, &segment, &marks, &cold);
-        file.write_all(&bytes).map_err(new.failed("write"))?;
+        for piece in bytes.chunks(PIECE) {
+            thread::yield_now();
+            file.write_all(piece).map_err(new.failed("write"))?;
+        }
         at += bytes.len() as u64;
         rows.push(row);
         sums.push(of_cold);
