@@ -179,8 +179,8 @@ impl Index {
                 None => drop(passed_on.try_push(subject)),
             }
         }
-        for subject in passed_on {
-            self.dictionary.expected_second(subject).into_iter().for_each(|place| self.foresee_at(place));
+        for place in passed_on.into_iter().filter_map(|subject| self.dictionary.expected_second(subject)) {
+            self.foresee_at(place);
         }
     }
 

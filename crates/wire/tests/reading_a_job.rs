@@ -159,11 +159,12 @@ proptest! {
         damaged.truncate(damaged.len() - cut.unwrap_or(0));
         if let Some((at, with)) = damage { *at.get_mut(&mut damaged) = with; }
         let mut spans = Spans::new();
-        if let (Ok(_), Ok(decoded)) = (JobView::parse(&damaged, &mut spans), proto::SendJob::decode(&damaged[..])) {
+        let view = JobView::parse(&damaged, &mut spans);
+        if let (Ok(_), Ok(decoded)) = (&view, proto::SendJob::decode(&damaged[..])) {
             let each = spans.iter().map(|s| proto::Recipient::decode(&damaged[s.body as usize..s.end as usize]));
             prop_assert_eq!(each.collect::<Result<Vec<_>, _>>().ok(), Some(decoded.recipients));
         }
-        if let Ok(view) = JobView::parse(&damaged, &mut spans) && view.bad_field.is_none()
+        if let Ok(view) = view && view.bad_field.is_none()
             && spans.iter().all(|s| RecipientView::parse(&damaged[s.body as usize..s.end as usize]).is_ok()) {
             let decoded = proto::SendJob::decode(&damaged[..]).expect("prost takes it");
             prop_assert_eq!(view.job_id.as_str(), decoded.job_id);
