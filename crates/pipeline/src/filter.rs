@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crossbeam_channel::Sender;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLockReadGuard};
 use tamis_bus::Positions;
 use tamis_subject::Subjects;
-use tamis_suppression::Index;
 use tamis_suppression::snapshot::Shared;
+use tamis_suppression::{Index, ViewLock};
 
 use crate::control::Reach;
 use crate::worker::Mail;
@@ -19,10 +19,7 @@ use crate::worker::Mail;
 pub struct Filter(Arc<Inner>);
 
 struct Inner {
-    view: RwLock<View>,
-    /// Whose turn it is to change the view, or to hold it still for longer than a moment. A writer that has to wait for another of
-    /// them does so here: in front of the view it would hold up every reader who comes after it.
-    turn: Mutex<()>,
+    view: ViewLock<View>,
     loaded: AtomicBool,
     /// Whether the log has records that the key is too old for.
     outdated: AtomicBool,
@@ -68,8 +65,7 @@ impl Filter {
     #[must_use]
     pub fn new(partitions: usize, subjects: Subjects) -> Self {
         Self(Arc::new(Inner {
-            view: RwLock::new(View { index: Index::new(partitions), subjects, gaps: 0 }),
-            turn: Mutex::new(()),
+            view: ViewLock::new(View { index: Index::new(partitions), subjects, gaps: 0 }),
             loaded: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
             told: AtomicU32::new(0),
@@ -85,8 +81,7 @@ impl Filter {
 
     /// A longer look at one consistent view: the writer waits for it, readers do not.
     pub fn hold_still<R>(&self, look: impl FnOnce(&View) -> R) -> R {
-        let _turn = self.0.turn.lock();
-        look(&self.0.view.read())
+        self.0.view.hold_still(look)
     }
 
     /// Makes the subjects that are to be written: of the newest scheme that the log was told of, so that nobody writes what
@@ -148,7 +143,6 @@ impl Filter {
     /// Changes the index in one step that no reader sees half of, then tells the watchers.
     pub(crate) fn change<R>(&self, change: impl FnOnce(&mut Index) -> R) -> R {
         let (changed, reach) = {
-            let _turn = self.0.turn.lock();
             let mut view = self.0.view.write();
             let changed = change(&mut view.index);
             (changed, reach(&view))
@@ -162,7 +156,6 @@ impl Filter {
     pub(crate) fn swap(&self, index: Index, subjects: Subjects) {
         // Dropped when nobody waits for it any more.
         let (_old, reach) = {
-            let _turn = self.0.turn.lock();
             let mut view = self.0.view.write();
             debug_assert!(index.position().iter().zip(view.position()).all(|(new, old)| new >= old), "G1");
             // Never as many as before: what was asked under the other is asked again.
@@ -181,7 +174,6 @@ impl Filter {
 /// Steps of a snapshot change nothing that a watcher is told.
 impl Shared for Filter {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
-        let _turn = self.0.turn.lock();
         step(&mut self.0.view.write().index)
     }
 

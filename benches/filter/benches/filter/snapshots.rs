@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock};
-use tamis_suppression::Index;
+use parking_lot::Mutex;
 use tamis_suppression::snapshot::{self, Folder, Order, Shared, Stamp};
+use tamis_suppression::{Index, ViewLock};
 
 use crate::measure::{fastest, rss, sample, subject};
 use crate::ours::{Built, Held, NOW_MS, READ, apply, build, follow, judge, look, select};
@@ -20,23 +20,21 @@ const EVERY: Duration = Duration::from_millis(20);
 /// Recipients of a job.
 const JOB: usize = 1_000;
 
-/// As the pipeline's filter is shared: whoever takes longer, or changes something, waits for the others of them apart from readers.
+/// As the pipeline's filter is shared.
 struct Locked {
-    index: RwLock<Index>,
-    /// And what the longest change of the index took.
-    turn: Mutex<Held>,
+    index: ViewLock<Index>,
+    /// What the longest change of the index took.
+    longest: Mutex<Held>,
 }
 
 impl Shared for Locked {
     fn with<R>(&self, step: impl FnOnce(&mut Index) -> R) -> R {
-        let mut longest = self.turn.lock();
         let mut index = self.index.write();
-        longest.during(|| step(&mut index))
+        self.longest.lock().during(|| step(&mut index))
     }
 
     fn see<R>(&self, step: impl FnOnce(&Index) -> R) -> R {
-        let _turn = self.turn.lock();
-        step(&self.index.read())
+        self.index.hold_still(step)
     }
 }
 
@@ -49,10 +47,10 @@ pub(crate) fn snapshot(entries: u64) {
     let Built { index, mut records, .. } = build(entries, 1_000, 1, 1);
     let cold_before = index.bytes_apart().cold;
     let of = index.life();
-    let shared = Locked { index: RwLock::new(index), turn: Mutex::default() };
+    let shared = Locked { index: ViewLock::new(index), longest: Mutex::default() };
     let done = AtomicBool::new(false);
     let (mut coming, mut offset) = (records.clone(), entries as i64);
-    let (seconds, (worst, rounds)) = thread::scope(|scope| {
+    let (seconds, seen) = thread::scope(|scope| {
         let reader = scope.spawn(|| stalls(&shared, &done));
         scope.spawn(|| {
             for first in
@@ -87,9 +85,11 @@ pub(crate) fn snapshot(entries: u64) {
     say(
         "worst wait for a view meanwhile",
         format!(
-            "{:.2} ms, of {rounds} jobs of {JOB}; changes were {}",
-            worst.as_secs_f64() * 1e3,
-            shared.turn.lock().told()
+            "{:.2} ms, of {} jobs of {JOB}; the longest look-up of one, which waits for nobody, {:.2} ms; changes were {}",
+            seen.wait.as_secs_f64() * 1e3,
+            seen.jobs,
+            seen.look.as_secs_f64() * 1e3,
+            shared.longest.lock().told()
         ),
     );
     let cold_after = shared.index.read().bytes_apart().cold;
@@ -134,18 +134,30 @@ pub(crate) fn snapshot(entries: u64) {
     say("checked to the last byte", format!("{:.1} s", begun.elapsed().as_secs_f64()));
 }
 
-/// Looks up jobs as a worker does, a view for each; the longest that one waited for its view, and how many there were.
-fn stalls(shared: &Locked, done: &AtomicBool) -> (Duration, u64) {
+/// What a reader saw at worst.
+#[derive(Default)]
+struct Stalls {
+    /// Before it had its view.
+    wait: Duration,
+    /// Of the look-ups under it: what the machine takes away from anybody, to tell from what the lock does.
+    look: Duration,
+    jobs: u64,
+}
+
+/// Looks up jobs as a worker does, a view for each.
+fn stalls(shared: &Locked, done: &AtomicBool) -> Stalls {
     let jobs = sample(1, false, subject);
-    let (mut worst, mut rounds) = (Duration::ZERO, 0);
+    let mut seen = Stalls::default();
     while !done.load(Ordering::Relaxed) {
         for job in jobs.chunks(JOB).take(100) {
             let asked = Instant::now();
             let view = shared.index.read();
-            worst = worst.max(asked.elapsed());
+            let begun = Instant::now();
             look(&select(&view), job);
-            rounds += 1;
+            seen.look = seen.look.max(begun.elapsed());
+            seen.wait = seen.wait.max(begun - asked);
+            seen.jobs += 1;
         }
     }
-    (worst, rounds)
+    seen
 }

@@ -113,37 +113,3 @@ fn g1_g3_every_view_is_what_its_position_says() {
         assert_eq!(loaded.read().records() as u64, RECORDS);
     }
 }
-
-/// Guarantees: while somebody takes a long look and the writer waits for it, others read.
-/// Fails when: the writer waits for a long look in front of the view, where every later reader queues behind it.
-#[test]
-fn a_long_look_holds_up_the_writer_and_no_reader() {
-    let filter = new();
-    let (looking, looked) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            filter.hold_still(|_| {
-                looking.wait();
-                looked.wait();
-            });
-        });
-        looking.wait();
-        scope.spawn(|| filter.change(|index| index.advance(0, 0)));
-        // Until the writer waits, and for a while after that.
-        for _ in 0..100 {
-            let view = filter.0.view.try_read_for(std::time::Duration::from_secs(10));
-            let position = view.map(|view| view.position().to_vec());
-            if position.is_none() {
-                looked.wait();
-            }
-            assert_eq!(
-                position,
-                Some(vec![0]),
-                "a reader waits behind the writer, or the writer did not wait"
-            );
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        looked.wait();
-    });
-    assert_eq!(filter.read().position(), [1]);
-}
