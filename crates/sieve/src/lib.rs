@@ -28,8 +28,8 @@ struct Admitted {
 }
 
 /// How many recipients are read, and their subjects made, before the filter is asked for them: enough for the keyed function and the
-/// filter to work side by side.
-const BLOCK: usize = if cfg!(test) { 4 } else { 32 };
+/// filter to work side by side, and for what is written to have reached the cache before the keyed function reads it.
+const BLOCK: usize = if cfg!(test) { 4 } else { 64 };
 
 /// Decides jobs one after the other; its memory is reused.
 #[derive(Debug)]
@@ -106,12 +106,7 @@ impl Sieve {
         let tenant = job.tenant.as_str();
         let selection = index.selection(tenant, job.list, channel, job.purpose, needs_consent);
         self.look_up(job, (channel, tokens), value, spans, &selection);
-        self.reasons.clear();
-        self.reasons.resize(spans.len(), selection.of_unknown());
-        for (place, hit) in &self.hits {
-            let reason = &mut self.reasons[*place as usize];
-            *reason = of_both(*reason, selection.reason(*hit, now_ms));
-        }
+        self.suppress(&selection, now_ms);
         let retry_at_ms = (job.not_before_ms > now_ms).then_some(job.not_before_ms);
         let forwarded = self.judge(retry_at_ms.is_some());
         self.groups.seal();
@@ -198,8 +193,15 @@ impl Sieve {
         places: Range<usize>,
         wants_contacts: bool,
     ) {
+        let body = |span: &Span| &value[span.body as usize..span.end as usize];
+        let mut places = places;
+        if matches!(channel, Channel::Sms | Channel::Voice | Channel::Fax) {
+            // Most of most jobs, in a few steps; digits are text, and a recipient that is nothing else brings no token.
+            let only = spans[places.clone()].iter().map(|span| RecipientView::only_address(body(span)));
+            places.start += self.addresses.put_usual_phones(only);
+        }
         for (place, span) in (places.start as u32..).zip(&spans[places]) {
-            let body = &value[span.body as usize..span.end as usize];
+            let body = body(span);
             let Some(recipient) = RecipientView::parse(body).ok().filter(|r| !(tokens && r.brings_token))
             else {
                 // One that brings a token of its own would have two: readers would not agree on which is its.
@@ -231,29 +233,40 @@ impl Sieve {
         self.addresses.put_nobody();
     }
 
-    /// Second pass: gives each recipient its fate. Returns how many are forwarded.
+    /// Second pass: those that the filter has a reason to drop.
+    fn suppress(&mut self, selection: &Selection<'_>, now_ms: UnixMs) {
+        let Self { hits, reasons, kept, groups, .. } = self;
+        let of_unknown = selection.of_unknown();
+        reasons.clear();
+        reasons.resize(kept.len(), of_unknown);
+        for (place, hit) in &*hits {
+            let reason = &mut reasons[*place as usize];
+            *reason = of_both(*reason, selection.reason(*hit, now_ms));
+        }
+        let all = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+        // Once, though address and contact may both be known.
+        let drop = |place: u32| {
+            let at = place as usize;
+            if let Some(reason) = reasons[at].take()
+                && std::mem::take(&mut kept[at])
+            {
+                groups.suppress(reason, place);
+            }
+        };
+        if of_unknown.is_some() {
+            (0..all).for_each(drop);
+        } else {
+            hits.iter().map(|(place, _)| *place).for_each(drop);
+        }
+    }
+
+    /// Third pass: gives each of the others its fate. Returns how many are forwarded.
     fn judge(&mut self, deferred: bool) -> u32 {
-        let Self { addresses, reasons, kept, groups, repeats, .. } = self;
-        let subjects = addresses.subjects();
-        let alone = subjects.len() == 1;
-        if !alone {
-            repeats.begin(subjects.len());
-        }
-        for (place, (kept, reason)) in (0u32..).zip(kept.iter_mut().zip(&*reasons)) {
-            if !*kept {
-                continue;
-            }
-            if let Some(reason) = reason {
-                groups.suppress(*reason, place);
-                *kept = false;
-            } else if !alone {
-                repeats.note(place, &subjects[place as usize]);
-            }
-        }
-        if !alone {
-            for place in repeats.found(subjects) {
-                groups.reject(RejectReason::DuplicateRecipient, place);
-                kept[place as usize] = false;
+        let Self { addresses, kept, groups, repeats, .. } = self;
+        if kept.len() > 1 {
+            for place in repeats.of(addresses.subjects(), kept) {
+                groups.reject(RejectReason::DuplicateRecipient, *place);
+                kept[*place as usize] = false;
             }
         }
         if deferred {

@@ -23,6 +23,12 @@ impl Extent {
     /// No lines.
     pub(crate) const NONE: Self = Self { block: 0, start: 0, lines: 0 };
 
+    /// How many lines.
+    #[inline]
+    pub(crate) fn lines(self) -> usize {
+        self.lines as usize
+    }
+
     fn range(self) -> Range<usize> {
         let start = self.start as usize;
         start..start + self.lines as usize
@@ -88,6 +94,13 @@ impl Blocks {
     #[inline]
     pub(crate) fn lines(&self, extent: Extent) -> &[Line] {
         &self.0[extent.block as usize].lines[extent.range()]
+    }
+
+    /// Line `at` of those at `extent`.
+    #[inline]
+    pub(crate) fn line(&self, extent: Extent, at: usize) -> &Line {
+        debug_assert!(at < extent.lines(), "it is of that segment");
+        &self.0[extent.block as usize].lines[extent.start as usize + at]
     }
 
     pub(crate) fn lines_mut(&mut self, extent: Extent) -> &mut [Line] {

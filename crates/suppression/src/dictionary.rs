@@ -27,7 +27,7 @@ const DIRECTORY_SPREAD: usize = 1_024;
 /// How many lines are asked for before any of them is looked at: more than the processor waits for side by side, few enough to stay
 /// in the first cache.
 pub(crate) const TOGETHER: usize = 32;
-const _: () = assert!(TOGETHER <= u32::BITS as usize, "each has a bit");
+const _: () = assert!(TOGETHER <= u64::BITS as usize, "each has a bit");
 
 /// Where a subject stands. Valid until its segment is built anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,8 @@ impl Dictionary {
         reason = "measured: out of line, its answer goes through memory, 2 ns a look-up"
     )]
     fn ask_for(&self, subject: &Subject) -> &Line {
-        let (line, _) = self.segment(self.number(subject)).home(subject);
+        let Slot { extent, .. } = self.segments[self.number(subject) as usize];
+        let line = self.blocks.line(extent, segment::home(extent.lines(), subject));
         prefetch(line);
         line
     }
@@ -281,10 +282,12 @@ impl Dictionary {
 /// settled by that line. It passes one in ten on: their second lines are asked for, and looked at as many subjects later.
 pub(crate) struct LookUps<'d> {
     dictionary: &'d Dictionary,
-    /// The lines of the subjects that were asked for last.
-    asked: ArrayVec<&'d Line, TOGETHER>,
-    /// How many were looked at.
-    looked: usize,
+    /// The home lines of the subjects that were asked for last, and of those before them: they take turns, so that none is moved.
+    homes: [ArrayVec<&'d Line, TOGETHER>; 2],
+    /// Which of them has those that were asked for last.
+    last: usize,
+    /// How many were asked for.
+    asked: usize,
     /// Of the subjects that were looked at last, those that their home passes on: whether it is likely to have them all the same, and
     /// their second line.
     passed_on: ArrayVec<(usize, bool, &'d Line), TOGETHER>,
@@ -292,7 +295,8 @@ pub(crate) struct LookUps<'d> {
 
 impl<'d> LookUps<'d> {
     pub(crate) fn new(dictionary: &'d Dictionary) -> Self {
-        Self { dictionary, asked: ArrayVec::new(), looked: 0, passed_on: ArrayVec::new() }
+        let homes = [ArrayVec::new(), ArrayVec::new()];
+        Self { dictionary, homes, last: 0, asked: 0, passed_on: ArrayVec::new() }
     }
 
     /// Asks for those of `subjects` that are new since the last call, and looks at those that were asked for before them: `told`
@@ -304,11 +308,14 @@ impl<'d> LookUps<'d> {
         is_same: impl Fn(usize, Place) -> bool,
         mut told: impl FnMut(usize, Known),
     ) {
-        for some in subjects[self.looked + self.asked.len()..].chunks(TOGETHER) {
+        for some in subjects[self.asked..].chunks(TOGETHER) {
+            self.last = 1 - self.last;
+            let homes = &mut self.homes[self.last];
+            homes.clear();
             // Nothing else between them: what waits for its page then waits side by side.
-            let asked = some.iter().map(|subject| self.dictionary.ask_for(subject)).collect();
-            let before = std::mem::replace(&mut self.asked, asked);
-            self.look_at(&before, subjects, &is_same, &mut told);
+            homes.extend(some.iter().map(|subject| self.dictionary.ask_for(subject)));
+            self.look_at(1 - self.last, self.asked, subjects, &is_same, &mut told);
+            self.asked += some.len();
         }
     }
 
@@ -320,33 +327,37 @@ impl<'d> LookUps<'d> {
         is_same: impl Fn(usize, Place) -> bool,
         mut told: impl FnMut(usize, Known),
     ) {
-        let last = std::mem::take(&mut self.asked);
-        self.look_at(&last, subjects, &is_same, &mut told);
+        self.look_at(self.last, self.asked, subjects, &is_same, &mut told);
         self.follow(subjects, &is_same, &mut told);
     }
 
+    /// Looks at the lines of one turn: those of the subjects before number `end`.
     #[inline]
     fn look_at(
         &mut self,
-        homes: &[&Line],
+        turn: usize,
+        end: usize,
         subjects: &[Subject],
         is_same: &impl Fn(usize, Place) -> bool,
         told: &mut impl FnMut(usize, Known),
     ) {
         self.follow(subjects, is_same, told);
-        let first = self.looked;
-        self.looked += homes.len();
+        let Self { dictionary, homes, passed_on, .. } = self;
+        let homes = &homes[turn];
+        let first = end - homes.len();
         // What each line says is gathered first: a branch for each would be guessed wrong for one in ten.
-        let (mut likely, mut passing) = (0u32, 0u32);
-        for (at, (home, subject)) in homes.iter().zip(&subjects[first..self.looked]).enumerate() {
-            likely |= u32::from(home.is_likely(Tag::of(subject))) << at;
-            passing |= u32::from(home.passes_on(subject)) << at;
+        let (mut likely, mut passing) = (0u64, 0u64);
+        for (home, subject) in homes.iter().zip(&subjects[first..end]) {
+            likely = likely >> 1 | u64::from(home.is_likely(Tag::of(subject))) << 63;
+            passing = passing >> 1 | u64::from(home.passes_on(subject)) << 63;
         }
+        // From the first, in the lowest bit, on.
+        let [likely, passing] = [likely, passing].map(|bits| bits.unbounded_shr(64 - homes.len() as u32));
         for at in ones(passing) {
             let subject = &subjects[first + at];
-            let (second, _) = self.dictionary.segment(self.dictionary.number(subject)).second(subject);
+            let (second, _) = dictionary.segment(dictionary.number(subject)).second(subject);
             prefetch(second);
-            self.passed_on.push((first + at, likely >> at & 1 == 1, second));
+            passed_on.push((first + at, likely >> at & 1 == 1, second));
         }
         for at in ones(likely & !passing) {
             self.find(first + at, subjects, is_same, told);
@@ -399,11 +410,11 @@ fn slot(blocks: &mut Blocks, segment: &Segment) -> Slot {
 }
 
 /// The places of the bits that are set.
-fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let at = bits.trailing_zeros();
         bits &= bits.wrapping_sub(1);
-        (at < u32::BITS).then_some(at as usize)
+        (at < u64::BITS).then_some(at as usize)
     })
 }
 

@@ -115,7 +115,7 @@ impl<'a> Segment<&'a [Line]> {
     /// The line that `subject` is in, unless that was full, and its number.
     #[inline]
     pub(crate) fn home(self, subject: &Subject) -> (&'a Line, usize) {
-        let home = home(self.lines, subject);
+        let home = home(self.lines.len(), subject);
         (&self.lines[home], home)
     }
 
@@ -191,10 +191,11 @@ pub(crate) fn put(lines: &mut [Line], subject: &Subject, mark: u16) -> Result<u1
     Err(Full)
 }
 
+/// The line of `lines` in which a subject is, unless that was full.
 #[inline]
-fn home(lines: &[Line], subject: &Subject) -> usize {
+pub(crate) fn home(lines: usize, subject: &Subject) -> usize {
     // The low half of the word, scaled to the number of lines: that need be no power of two.
-    (((subject.words()[0] & 0xffff_ffff) * lines.len() as u64) >> 32) as usize
+    (((subject.words()[0] & 0xffff_ffff) * lines as u64) >> 32) as usize
 }
 
 /// The lines of a segment in which a subject may be, in the order in which it is put and looked for: its home, then a few strides of
@@ -217,7 +218,7 @@ impl Path {
     #[inline]
     fn of(lines: &[Line], subject: &Subject) -> Self {
         let stride = 1 + (subject.words()[1] >> 3 & 63) as usize;
-        Self { home: home(lines, subject), stride, lines: lines.len() }
+        Self { home: home(lines.len(), subject), stride, lines: lines.len() }
     }
 
     /// Every line is at one of them.
@@ -230,9 +231,15 @@ impl Path {
     fn at(self, step: usize) -> usize {
         match step {
             0 => self.home,
-            1..=STRIDES => (self.home + step * self.stride) % self.lines,
-            _ => (self.home + step - STRIDES) % self.lines,
+            1..=STRIDES => self.wrapped(self.home + step * self.stride),
+            _ => self.wrapped(self.home + step - STRIDES),
         }
+    }
+
+    /// Few come past the end, and a division takes as long as all else.
+    #[inline]
+    fn wrapped(self, at: usize) -> usize {
+        if at < self.lines { at } else { at % self.lines }
     }
 }
 

@@ -47,6 +47,16 @@ impl<'a> RecipientView<'a> {
         Self::usual(body).map_or_else(|| Self::any(body), Ok)
     }
 
+    /// The address of a recipient that is nothing else, in a body of less than 130 octets. Whether it is text has not been looked at:
+    /// whoever finds it is not, has a malformed recipient.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as below")]
+    #[must_use]
+    pub fn only_address(body: &'a [u8]) -> Option<&'a [u8]> {
+        let [0x0a, length @ 0..0x80, address @ ..] = body else { return None };
+        (usize::from(*length) == address.len()).then_some(address)
+    }
+
     /// The usual recipient: an address, then perhaps a contact, both short.
     #[inline(always)]
     #[expect(
@@ -152,6 +162,11 @@ mod tests {
             if let (Some((at, octet)), 1..) = (damage, body.len()) {
                 let at = at % body.len();
                 body[at] = octet;
+            }
+            if let Some(address) = RecipientView::only_address(&body).filter(|address| is_text(address)) {
+                let any = RecipientView::any(&body).expect("any reader takes a text alone");
+                prop_assert_eq!((any.address(), any.contact()), (address, &[][..]));
+                prop_assert!(any.postal().is_none() && !any.brings_token);
             }
             if let Some(usual) = RecipientView::usual(&body) {
                 let any = RecipientView::any(&body).expect("any reader takes what the usual one takes");

@@ -78,24 +78,25 @@ pub(crate) fn dense(text: &[u8]) -> Option<[u64; 2]> {
     }
     let (head, tail) = (text.first_chunk()?, text.last_chunk()?);
     let (head, tail) = (u64::from_le_bytes(*head), u64::from_le_bytes(*tail));
-    let plus_to_zero = u64::from(b'+' ^ b'0');
-    if !are_digits(head ^ plus_to_zero) || !are_digits(tail) {
-        return None;
-    }
-    if !plans::keeps(head >> 8, len - 1) {
+    // What each octet is above the digit 0, or the first above `+`: all at most 9 and the first 0, asked of both words at once.
+    let (from_plus, from_zero) = (head ^ (ZEROS ^ u64::from(b'0' ^ b'+')), tail ^ ZEROS);
+    if past_nine(from_plus) | past_nine(from_zero) | from_plus & 0xff != 0
+        || !plans::keeps(from_plus >> 8, len - 1)
+    {
         return None;
     }
     // Octets 0 to 6 of the text follow the identity; the rest, from octet 7 on, are the end of the tail.
     Some([head << 8 | Identity::Phone.number() as u64, tail >> (8 * (15 - len))])
 }
 
-/// Whether all eight octets are ASCII digits.
+/// The digit 0 in each octet.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// Something but 0 when an octet of the eight is more than 9.
 #[inline]
-const fn are_digits(octets: u64) -> bool {
-    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    const THREES: u64 = 0x3030_3030_3030_3030;
-    // Past 9 an addition of 6 carries into the high half. No sum passes its octet: the high halves are 3.
-    octets & HIGH == THREES && (octets + 0x0606_0606_0606_0606) & HIGH == THREES
+const fn past_nine(octets: u64) -> u64 {
+    // Past 9 the sum reaches the highest bit. It passes its octet only where that bit was set before, which says the same.
+    (octets | octets.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080
 }
 
 /// Copies the digits of `text` and leaves out plain separators; how many there are. `None` when there is
