@@ -38,7 +38,7 @@ pub struct Sieve {
     policy: Arc<Policy>,
     /// By recipient, as are the next two.
     addresses: Batch,
-    /// Why each must be dropped, by what the filter says.
+    /// Why each must be dropped, by what the filter says; taken when it is.
     reasons: Vec<Option<Reason>>,
     kept: Vec<bool>,
     contacts: Batch,
@@ -245,7 +245,7 @@ impl Sieve {
         }
         let all = u32::try_from(kept.len()).unwrap_or(u32::MAX);
         // Once, though address and contact may both be known.
-        let drop = |place: u32| {
+        let fate = |place: u32| {
             let at = place as usize;
             if let Some(reason) = reasons[at].take()
                 && std::mem::take(&mut kept[at])
@@ -254,9 +254,9 @@ impl Sieve {
             }
         };
         if of_unknown.is_some() {
-            (0..all).for_each(drop);
+            (0..all).for_each(fate);
         } else {
-            hits.iter().map(|(place, _)| *place).for_each(drop);
+            hits.iter().map(|(place, _)| *place).for_each(fate);
         }
     }
 

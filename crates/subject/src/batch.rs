@@ -65,7 +65,8 @@ impl Batch {
         }
     }
 
-    /// Puts telephone numbers until one comes that is not in its usual writing, `+` and digits; how many.
+    /// Puts telephone numbers until one comes that is not in its usual writing, `+` and 8 to 13 digits of a plan that keeps them as they
+    /// are; how many.
     #[inline]
     pub fn put_usual_phones<'a>(
         &mut self,

@@ -20,8 +20,8 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// No lines.
-    pub(crate) const NONE: Self = Self { block: 0, start: 0, lines: 0 };
+    /// No lines, of no block: whoever looks for one of them panics.
+    pub(crate) const NONE: Self = Self { block: u32::MAX, start: 0, lines: 0 };
 
     /// How many lines.
     #[inline]

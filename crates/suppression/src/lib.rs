@@ -26,5 +26,5 @@ pub use index::{Bytes, Found, Index, Life};
 pub use places::Places;
 pub use selection::{Hit, LookUps, Selection, of_both};
 pub use stored::Unreadable;
-pub use view_lock::{Step, ViewLock};
+pub use view_lock::{Change, ViewLock};
 pub use walk::{Known, Stretch};

@@ -19,6 +19,8 @@ const COMING: u64 = 64;
 const EVERY: Duration = Duration::from_millis(20);
 /// Recipients of a job.
 const JOB: usize = 1_000;
+/// Jobs under one view: 256 KiB of them, as in the line.
+const OF_A_VIEW: usize = 13;
 
 /// As the pipeline's filter is shared.
 struct Locked {
@@ -144,19 +146,21 @@ struct Stalls {
     jobs: u64,
 }
 
-/// Looks up jobs as a worker does, a view for each.
+/// Looks up jobs as a worker does, some under each view.
 fn stalls(shared: &Locked, done: &AtomicBool) -> Stalls {
     let jobs = sample(1, false, subject);
     let mut seen = Stalls::default();
     while !done.load(Ordering::Relaxed) {
-        for job in jobs.chunks(JOB).take(100) {
+        for jobs in jobs.chunks_exact(JOB * OF_A_VIEW).take(8) {
             let asked = Instant::now();
             let view = shared.index.read();
-            let begun = Instant::now();
-            look(&select(&view), job);
-            seen.look = seen.look.max(begun.elapsed());
-            seen.wait = seen.wait.max(begun - asked);
-            seen.jobs += 1;
+            seen.wait = seen.wait.max(asked.elapsed());
+            for job in jobs.chunks(JOB) {
+                let begun = Instant::now();
+                look(&select(&view), job);
+                seen.look = seen.look.max(begun.elapsed());
+                seen.jobs += 1;
+            }
         }
     }
     seen

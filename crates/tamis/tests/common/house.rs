@@ -67,8 +67,13 @@ pub(crate) fn house() -> TempDir {
     done(dir.path(), &["init"], "");
     let file = dir.path().join("tamis.toml");
     let text = fs::read_to_string(&file).expect("settings");
-    let ports = ["127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9600"];
-    let text = ports.iter().fold(text, |text, port| text.replace(port, &free_address()));
+    let usual = ["127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:9600"];
+    // All at once: one after the other, the same may be found twice.
+    let free: [u16; 3] = kafka_harness::free_ports().expect("ports");
+    let text = usual
+        .iter()
+        .zip(free)
+        .fold(text, |text, (usual, free)| text.replace(usual, &format!("127.0.0.1:{free}")));
     fs::write(&file, text).expect("settings");
     dir
 }
