@@ -44,8 +44,8 @@ proptest! {
 
     /// Guarantees: where a channel needs a consent, whoever has none in force for this tenant and channel, by address or by
     /// contact, is dropped as NO_CONSENT, unless a lower reason drops him anyway; service messages need none.
-    /// Fails when: an absent subject passes, an expired consent counts, another tenant's or channel's does, or a consent outweighs
-    /// an objection.
+    /// Fails when: an absent subject passes, an expired consent counts, another tenant's or channel's does, a consent outweighs
+    /// an objection, or one who can't be used is dropped besides.
     #[test]
     fn who_has_no_consent_in_force_is_dropped_where_one_is_needed(
         people in prop::collection::vec((prop::option::of(said()), prop::option::of(said()), any::<bool>()), 1..12),
@@ -80,6 +80,8 @@ proptest! {
             let contact = if *has_contact { contact } else { String::new() };
             recipients.push(proto::Recipient { address, contact, ..Default::default() });
         }
+        // Nobody, of whom nothing else is said than that.
+        recipients.push(proto::Recipient { address: "nobody".into(), ..Default::default() });
         let value = proto::SendJob {
             job_id: "j".into(), tenant: "acme".into(), channel: 3, purpose: if service { 2 } else { 0 }, recipients, ..Default::default()
         }.encode_to_vec();
@@ -93,7 +95,8 @@ proptest! {
             let at: Vec<u32> = expected.iter().zip(0..).filter(|(r, _)| **r == Some(reason)).map(|(_, at)| at).collect();
             prop_assert_eq!(places(decision.suppressed(), reason), at, "{:?}", reason);
         }
-        let kept: Vec<bool> = expected.iter().map(Option::is_none).collect();
+        prop_assert_eq!(decision.rejected().map(|(reason, count, _)| (reason, count)).collect::<Vec<_>>(), [(RejectReason::InvalidAddress, 1)]);
+        let kept: Vec<bool> = expected.iter().map(Option::is_none).chain([false]).collect();
         prop_assert_eq!(decision.kept, &kept[..]);
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn plain(address: &[u8], national: Option<&National>, form: &mut Phon
 #[inline]
 pub(crate) fn dense(text: &[u8]) -> Option<[u64; 2]> {
     let len = text.len();
-    if !(9..=15).contains(&len) || text[0] != b'+' {
+    if !(9..=15).contains(&len) {
         return None;
     }
     let (head, tail) = (text.first_chunk()?, text.last_chunk()?);

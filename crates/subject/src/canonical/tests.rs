@@ -89,6 +89,26 @@ fn numbers_with_a_country_code_are_what_the_library_says() {
     assert!(taken > 500_000, "the fast path takes only {taken}");
 }
 
+/// Guarantee: the way for usual writings takes a number with any one octet replaced only where the way for all does, and says the same.
+/// Fails when: another octet than `+` begins it, or something that is no digit stands in it.
+#[test]
+fn one_octet_makes_a_number_unusual() {
+    for usual in ["+33612345678", "+4915123456789", "+15552345"] {
+        for (at, octet) in (0..usual.len()).flat_map(|at| (0..=u8::MAX).map(move |octet| (at, octet))) {
+            let mut text = usual.as_bytes().to_vec();
+            text[at] = octet;
+            let usual = at > 0 && octet.is_ascii_digit()
+                || text[0] == b'+' && text[1..].iter().all(u8::is_ascii_digit);
+            assert!(usual || phone::dense(&text).is_none(), "octet {octet:#x} at {at} is taken for a digit");
+            if let (Some(words), Ok(text)) = (phone::dense(&text), std::str::from_utf8(&text)) {
+                let mut dense = Phone::new(Identity::Phone);
+                dense.set_words(words, text.len());
+                assert_eq!(dense.as_str(), text);
+            }
+        }
+    }
+}
+
 /// Guarantee: for each region, length and first three digits that the fast path takes without a country
 /// code, with a national prefix or without, it gives the library's text.
 #[test]
