@@ -21,7 +21,7 @@ const ROUNDS: u32 = 32;
 /// Whoever changes it, or looks at it for longer than a moment, waits for others of that kind at a lock of their own: in front of
 /// the view a writer that has to wait holds up every reader who comes after it. No thread may hold two of its guards, or take one in
 /// `hold_still`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ViewLock<T> {
     view: RwLock<T>,
     turn: Mutex<()>,
