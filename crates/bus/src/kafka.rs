@@ -5,13 +5,13 @@
 
 mod client;
 mod end_offsets;
+mod fetched;
 mod follower;
 mod headers;
 mod history;
 mod identity;
 mod jobs;
 mod ledger;
-mod many;
 mod purger;
 mod tail;
 pub mod topics;

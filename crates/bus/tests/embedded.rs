@@ -40,6 +40,12 @@ fn jobs_are_read_in_order() {
 }
 
 #[test]
+fn a_batch_is_no_larger_than_it_may_be() {
+    let (bus, _dir) = fresh();
+    suite::a_batch_is_no_larger_than_it_may_be(&*bus);
+}
+
+#[test]
 fn offsets_and_deliveries_are_committed_together() {
     let (bus, _dir) = fresh();
     suite::offsets_and_deliveries_are_committed_together(&*bus);

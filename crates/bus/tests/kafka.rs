@@ -9,8 +9,9 @@ mod suite;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -53,6 +54,11 @@ fn fresh() -> Arc<Kafka> {
 #[test]
 fn jobs_are_read_in_order() {
     suite::jobs_are_read_in_order(&*fresh());
+}
+
+#[test]
+fn a_batch_is_no_larger_than_it_may_be() {
+    suite::a_batch_is_no_larger_than_it_may_be(&*fresh());
 }
 
 #[test]
@@ -424,4 +430,54 @@ fn a_broker_that_is_not_there_is_told_in_time() {
     let error = bus.suppression_log(Duration::from_millis(500)).unwrap_err();
     assert_eq!(error.blame(), tamis_bus::Blame::Unreachable, "{error}");
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+/// Guarantees: a header's name that is no text, which any client can write, stops nobody: its job is read, with what else its
+/// headers say. Fails when: names are taken for UTF-8, which rdkafka's own reader panics over.
+#[test]
+fn a_header_whose_name_is_no_text_stops_nobody() {
+    let bus = fresh();
+    let topic = CString::new(format!("{}.send-jobs.v1", bus.config().prefix)).unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> =
+        ClientConfig::new().set("bootstrap.servers", &bus.config().bootstrap_servers).create().unwrap();
+    let (value, trace) = (b"a job", b"00-1-2-01");
+    let header = |name: &CStr| (name.as_ptr(), trace.as_ptr().cast::<c_void>(), trace.len());
+    let ((bad, bad_value, bad_length), (name, of_name, length)) =
+        (header(c"\xff\xfe"), header(c"traceparent"));
+    #[allow(unsafe_code)] // rdkafka itself writes no such name.
+    // SAFETY: librdkafka's list of pairs, each of its type; it copies what they point to, which outlives the call.
+    let code = unsafe {
+        use rdkafka::bindings::{rd_kafka_producev, rd_kafka_vtype_t as of};
+        rd_kafka_producev(
+            producer.client().native_ptr(),
+            of::RD_KAFKA_VTYPE_TOPIC,
+            topic.as_ptr(),
+            of::RD_KAFKA_VTYPE_MSGFLAGS,
+            rdkafka::bindings::RD_KAFKA_MSG_F_COPY,
+            of::RD_KAFKA_VTYPE_VALUE,
+            value.as_ptr().cast::<c_void>(),
+            value.len(),
+            of::RD_KAFKA_VTYPE_HEADER,
+            bad,
+            bad_value,
+            bad_length,
+            of::RD_KAFKA_VTYPE_HEADER,
+            name,
+            of_name,
+            length,
+            of::RD_KAFKA_VTYPE_END,
+        )
+    };
+    assert_eq!(code, rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+    producer.flush(PATIENCE).unwrap();
+    let (jobs, _ledger) = join(&*bus);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "the job does not come");
+        if let Polled::Batch(batch) = jobs.poll(&LIMITS).unwrap() {
+            let read: Vec<_> = batch.records().map(|job| (job.value, job.traceparent)).collect();
+            assert_eq!(read, [(Some(&value[..]), Some(&trace[..]))]);
+            return;
+        }
+    }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use tamis_bus::{JobRecord, Outgoing, Partition};
 use tamis_campaign::UnixMs;
 use tamis_policy::Policy;
 use tamis_sieve::Sieve;
 use tamis_subject::Subjects;
 use tamis_suppression::Index;
-use tamis_window::{Prints, Window};
-use tamis_wire::{Packed, Parts, Spans};
+use tamis_window::{Print, Prints, Window};
+use tamis_wire::{JobView, Packed, Parts, Spans, Unreadable};
 
 use crate::recall::{seconds, settles};
 use crate::splice::OutcomesByPartition;
@@ -21,6 +22,21 @@ use crate::{Options, sieve, splice, view};
 /// Bytes of jobs that are decided under one view of the filter, give or take a job: some tenths of a millisecond, for which the
 /// filter's writer may have to wait, and other readers behind it.
 const VIEW_BYTES: usize = 256 << 10;
+
+/// Jobs that are viewed together, and their bytes, give or take a job: enough for what their decisions need to be waited for side by
+/// side, few enough to stay in the first cache.
+const TOGETHER: usize = 16;
+const TOGETHER_BYTES: usize = 16 << 10;
+
+/// A job that is viewed, and not decided yet.
+struct Viewed<'a> {
+    record: JobRecord<'a>,
+    job: Result<JobView<'a>, Unreadable>,
+    /// `None` when duplicates are not looked for.
+    print: Option<Print>,
+    /// Which spans are its.
+    spans: usize,
+}
 
 /// One view of the filter at one moment: all that a decision may depend on besides the job.
 #[derive(Clone, Copy)]
@@ -38,7 +54,8 @@ pub(crate) struct Line {
     /// Which jobs of this worker's partitions were decided before (G7).
     pub(crate) window: Window,
     sieve: Sieve,
-    spans: Spans,
+    /// Of the jobs that are viewed together, and of a long one.
+    spans: [Spans; TOGETHER + 1],
     parts: Parts,
     tokens: Tokens,
     outcomes: OutcomesByPartition,
@@ -52,7 +69,7 @@ impl Line {
         Self {
             window: Window::new(prints, options.window_s()),
             sieve: Sieve::new(subjects),
-            spans: Spans::new(),
+            spans: Default::default(),
             parts: Parts::default(),
             tokens: Tokens::default(),
             outcomes: BTreeMap::new(),
@@ -82,16 +99,49 @@ impl Line {
     ) -> bool {
         self.sieve.use_key(sight.key);
         let mut bytes = 0;
-        for record in records {
-            self.pass_one(&record, sight, outgoing, tally);
-            // Computed from what is in the batch, never asked of the reader, which may be ahead (G4).
-            self.offsets.insert(record.partition, record.offset + 1);
-            bytes += record.value.map_or(0, <[u8]>::len);
-            if bytes >= VIEW_BYTES {
-                return true;
+        while bytes < VIEW_BYTES {
+            let some = self.view_some(records, sight);
+            if some.is_empty() {
+                return false;
+            }
+            for viewed in &some {
+                self.pass_one(viewed, sight, outgoing, tally);
+                let record = &viewed.record;
+                // Computed from what is in the batch, never asked of the reader, which may be ahead (G4).
+                self.offsets.insert(record.partition, record.offset + 1);
+                bytes += record.value.map_or(0, <[u8]>::len);
             }
         }
-        false
+        true
+    }
+
+    /// Views some jobs, and asks memory for what their decisions will need.
+    #[inline]
+    fn view_some<'a>(
+        &mut self,
+        records: &mut impl Iterator<Item = JobRecord<'a>>,
+        sight: Sight<'_>,
+    ) -> ArrayVec<Viewed<'a>, TOGETHER> {
+        let mut some = ArrayVec::new();
+        let mut bytes = 0;
+        while !some.is_full()
+            && bytes < TOGETHER_BYTES
+            && let Some(record) = records.next()
+        {
+            let length = record.value.map_or(0, <[u8]>::len);
+            bytes += length;
+            // A long one ends the row, and has spans of its own, so that not all grow as long as the longest.
+            let of = if length < TOGETHER_BYTES { some.len() } else { TOGETHER };
+            let spans = &mut self.spans[of];
+            let job = view::view(&record, spans);
+            let mut print = None;
+            if let Ok(job) = &job {
+                print = self.window.foresee(record.partition, (job.tenant.as_str(), job.job_id.as_str()));
+                self.sieve.foresee(job, record.value.unwrap_or_default(), spans, sight.index);
+            }
+            some.push(Viewed { record, job, print, spans: of });
+        }
+        some
     }
 
     /// Ends a batch: what is left of its outcomes, and the offsets that are done by it.
@@ -102,13 +152,13 @@ impl Line {
 
     fn pass_one(
         &mut self,
-        record: &JobRecord<'_>,
+        Viewed { record, job, print, spans }: &Viewed<'_>,
         sight: Sight<'_>,
         outgoing: &mut Outgoing,
         tally: &mut Tally,
     ) {
         tally.entered(record.timestamp_ms);
-        let job = match view::view(record, &mut self.spans) {
+        let job = match *job {
             Ok(job) => job,
             Err(why) => {
                 view::bury(record, why, &self.jobs_topic, sight.now_ms, outgoing);
@@ -116,9 +166,10 @@ impl Line {
                 return;
             }
         };
-        let (sieve, parts, tokens, spans) = (&mut self.sieve, &mut self.parts, &mut self.tokens, &self.spans);
+        let (sieve, parts, tokens, spans) =
+            (&mut self.sieve, &mut self.parts, &mut self.tokens, &self.spans[*spans]);
         let (partition, offset, now_s) = (record.partition, record.offset, seconds(sight.now_ms));
-        let look = self.window.look(partition, offset, (job.tenant.as_str(), job.job_id.as_str()), now_s);
+        let look = print.map(|print| self.window.look(partition, offset, print, now_s));
         let decision = if look.is_some_and(|look| look.is_duplicate()) {
             sieve.decide_duplicate(&job, spans, sight.now_ms)
         } else {

@@ -82,6 +82,19 @@ impl Sieve {
         }
     }
 
+    /// Asks memory for what [`Sieve::decide`] will need of the filter for a job of one recipient.
+    pub fn foresee(&mut self, job: &JobView<'_>, value: &[u8], spans: &[Span], index: &Index) {
+        let ([span], Some(channel)) = (spans, job.channel) else { return };
+        self.addresses.clear();
+        let Ok(recipient) = RecipientView::parse(&value[span.body as usize..span.end as usize]) else {
+            return;
+        };
+        if put_address(&mut self.addresses, &self.subjects, channel, &recipient).is_ok() {
+            self.addresses.make(&self.subjects);
+            index.ask_for(self.addresses.subjects());
+        }
+    }
+
     /// Decides one job at `now_ms`: `value` is its record, `spans` its recipients, `index` the filter.
     pub fn decide<'a>(
         &'a mut self,

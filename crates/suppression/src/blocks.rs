@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::line::Line;
-use crate::memory::ask_for_huge_pages;
+use tamis_memory::ask_for_huge_pages;
 
 /// Lines of a block: 64 MiB, of which the system gives what is used. Tests have small ones.
 const BLOCK_LINES: usize = if cfg!(test) { 64 } else { 1 << 20 };

@@ -12,8 +12,8 @@ use tamis_campaign::{Identity, Source, UnixMs};
 use tamis_subject::Subject;
 
 use crate::marks::Cell;
-use crate::memory::prefetch_all;
 use crate::stored::{Shape, Stored, Unreadable};
+use tamis_memory::prefetch_all;
 
 /// No next detail.
 pub(crate) const END: u32 = u32::MAX;

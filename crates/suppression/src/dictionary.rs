@@ -12,8 +12,8 @@ use tamis_subject::Subject;
 
 use crate::blocks::{Blocks, Extent};
 use crate::line::{Line, Tag, WAYS};
-use crate::memory::prefetch;
 use crate::segment::{self, Full, Room, Segment, local};
+use tamis_memory::prefetch;
 
 /// Subjects with which a segment is split: a little less than its most lines hold, so that it can grow once more. It
 /// differs from segment to segment by `SPLIT_SPREAD`, so that they do not all split within the same minute. Tests split

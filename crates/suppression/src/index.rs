@@ -11,10 +11,10 @@ use crate::cells::{Cells, OfScope};
 use crate::cold::{Cold, Origin};
 use crate::dictionary::{Dictionary, Known, Place, TOGETHER};
 use crate::marks::{Cell, Marks, NONE};
-use crate::memory::prefetch;
 use crate::segment::Room;
 use crate::selection::Selection;
 use crate::stored::Unreadable;
+use tamis_memory::prefetch;
 
 /// All records in force, or to come into force, up to a position of the log.
 ///
@@ -181,6 +181,14 @@ impl Index {
         }
         for place in passed_on.into_iter().filter_map(|subject| self.dictionary.expected_second(subject)) {
             self.foresee_at(place);
+        }
+    }
+
+    /// Asks memory for where a look-up of each of `subjects` will look first.
+    #[inline]
+    pub fn ask_for(&self, subjects: &[Subject]) {
+        for subject in subjects {
+            self.dictionary.foresee(subject);
         }
     }
 

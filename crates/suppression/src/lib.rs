@@ -12,7 +12,6 @@ mod growth;
 mod index;
 mod line;
 mod marks;
-mod memory;
 mod places;
 mod segment;
 mod selection;

@@ -48,6 +48,12 @@ impl Table {
         said
     }
 
+    /// Asks memory for what [`Table::look`] and [`Table::note`] will need.
+    #[inline]
+    pub fn foresee(&self, print: Print) {
+        self.shards[shard(print)].foresee(print.get());
+    }
+
     fn judge(&self, known: Known, offset: i64, now_s: u32) -> Said {
         let undone_from = u64::from(known.offset.wrapping_sub(low(offset)));
         let again = self.next.saturating_sub(offset);

@@ -25,13 +25,15 @@ pub struct Window {
     window_s: u32,
     /// By partition.
     tables: Vec<Option<Table>>,
+    /// When something was freed last.
+    tidied_s: u32,
 }
 
 impl Window {
     /// Decisions count for `window_s` seconds; 0 switches it off, and then nothing is ever a duplicate.
     #[must_use]
     pub fn new(prints: Prints, window_s: u32) -> Self {
-        Self { prints, window_s, tables: Vec::new() }
+        Self { prints, window_s, tables: Vec::new(), tidied_s: 0 }
     }
 
     /// Whether duplicates are looked for at all.
@@ -78,19 +80,25 @@ impl Window {
         }
     }
 
-    /// Looks whether a job was said before; `None` when duplicates are not looked for.
+    /// Takes a tenant's job of a partition up, and asks memory for what [`Window::look`] and [`Window::note`] will need; `None` when
+    /// duplicates are not looked for. It changes nothing, and a few jobs are to be taken up before the first is looked at: each
+    /// would wait by itself otherwise.
     #[inline]
-    pub fn look(
-        &mut self,
-        partition: i32,
-        offset: i64,
-        (tenant, job_id): (&str, &str),
-        now_s: u32,
-    ) -> Option<Look> {
+    #[must_use]
+    pub fn foresee(&self, partition: i32, (tenant, job_id): (&str, &str)) -> Option<Print> {
         if !self.is_on() {
             return None;
         }
         let print = self.prints.of(tenant, job_id);
+        if let Some(table) = usize::try_from(partition).ok().and_then(|at| self.tables.get(at)?.as_ref()) {
+            table.foresee(print);
+        }
+        Some(print)
+    }
+
+    /// Looks whether a job was said before.
+    #[inline]
+    pub fn look(&mut self, partition: i32, offset: i64, print: Print, now_s: u32) -> Look {
         let window_s = self.window_s;
         let table = self.table(partition);
         debug_assert!(
@@ -98,7 +106,7 @@ impl Window {
             "G7: a partition is read only once it is known what was decided in it"
         );
         let said = table.get_or_insert_with(|| Table::new(window_s)).look(print, offset, now_s);
-        Some(Look { print, said })
+        Look { print, said }
     }
 
     /// Notes what became of the job: `settled` when it is ROUTED or EMPTY.
@@ -124,8 +132,11 @@ impl Window {
         self.tables.iter().flatten().map(Table::bytes).sum()
     }
 
-    /// Frees a little of what has expired; to be called once a batch.
+    /// Frees a little of what has expired, once a second at most; to be called once a batch.
     pub fn tidy(&mut self, now_s: u32) {
+        if std::mem::replace(&mut self.tidied_s, now_s) == now_s {
+            return;
+        }
         self.tables.iter_mut().flatten().for_each(|table| table.tidy(now_s));
     }
 

@@ -26,7 +26,7 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("metrics", &["crates/telemetry"]),
     ("toml", &["crates/settings", "crates/intake", "crates/policy", "fuzz"]),
     ("region", &["crates/subject"]),
-    ("rustix", &["crates/tamis", "crates/pipeline", "crates/suppression", "benches/filter"]),
+    ("rustix", &["crates/tamis", "crates/pipeline", "crates/memory", "benches/filter"]),
     ("aho-corasick", &["tests"]),
     ("xorf", &["benches/filter"]),
     ("governor", &["crates/intake"]),

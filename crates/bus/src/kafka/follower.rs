@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::client::{self, Watch, drop_aside};
-use super::many::Many;
+use super::fetched::{Fetched, Queue};
 use crate::types::after;
 use crate::{Error, Follower, LogRecord, Positions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -26,7 +26,6 @@ const TUNING: [(&str, &str); 7] = [
 pub struct KafkaFollower {
     /// `None` only while it is dropped.
     consumer: Option<BaseConsumer<Watch>>,
-    many: Many,
 }
 
 impl KafkaFollower {
@@ -59,7 +58,7 @@ impl KafkaFollower {
             list.add_partition_offset(topic, partition, at).map_err(|e| client::error(VERB, &e))?;
         }
         consumer.assign(&list).map_err(|e| client::error(VERB, &e))?;
-        Ok(Self { consumer: Some(consumer), many: Many::default() })
+        Ok(Self { consumer: Some(consumer) })
     }
 }
 
@@ -92,14 +91,28 @@ impl Follower for KafkaFollower {
             value: first.payload(),
         });
         let (mut count, mut error) = (1, None);
-        self.many.take(consumer, most - 1, |taken| match taken {
-            Ok(record) => {
-                each(record);
-                count += 1;
+        let mut records = Vec::new();
+        Queue::of_all(consumer).take(consumer, Duration::ZERO, most - 1, &mut records);
+        for record in &records {
+            match record.report() {
+                None => {
+                    each(log_record(record));
+                    count += 1;
+                }
+                Some(report) => error = error.take().or_else(|| lasting(&report)),
             }
-            Err(report) => error = error.take().or_else(|| lasting(&report)),
-        });
+        }
         error.map_or(Ok(count), Err)
+    }
+}
+
+fn log_record<'a>(record: &'a Fetched<'_>) -> LogRecord<'a> {
+    LogRecord {
+        partition: record.partition(),
+        offset: record.offset(),
+        timestamp_ms: record.timestamp_ms(),
+        key: record.key(),
+        value: record.value(),
     }
 }
 

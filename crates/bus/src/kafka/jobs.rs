@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::client::{self, Watch, drop_aside};
+use super::fetched::{Fetched, Queue};
 use crate::types::after;
 use crate::{Batch, Blame, Error, JobRecord, Jobs, Partition, Polled, ReadLimits};
 use parking_lot::Mutex;
@@ -9,10 +10,10 @@ use rdkafka::bindings::rd_kafka_resp_err_t;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -30,6 +31,15 @@ const TUNING: [(&str, &str); 8] = [
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("check.crcs", "true"),
 ];
+
+const READ: &str = "read records";
+/// How long news of the group may be waited for by those who wait for records.
+const NEWS_EVERY: Duration = Duration::from_millis(10);
+/// Records taken at once at most.
+const TOGETHER: usize = 256;
+
+/// How many records before a record is read its value is asked for.
+const AHEAD: usize = 8;
 
 /// A change of the assignment that the group asks for.
 #[derive(Debug)]
@@ -96,7 +106,9 @@ impl ConsumerContext for Member {
 pub struct KafkaJobs {
     /// `None` only while it is dropped.
     consumer: Option<Arc<BaseConsumer<Member>>>,
-    topic: String,
+    /// Where the records come; news of the group, and of the client, stay in the consumer's own. `None` as above.
+    queue: Option<Queue>,
+    topic: CString,
     assigned: RefCell<Vec<Partition>>,
     /// One past the last record read, of the partitions read since they were assigned.
     read: RefCell<BTreeMap<Partition, i64>>,
@@ -123,9 +135,12 @@ impl KafkaJobs {
         let consumer: BaseConsumer<Member> =
             client.create_with_context(Member::default()).map_err(|e| client::error(VERB, &e))?;
         consumer.subscribe(&[topic]).map_err(|e| client::error(VERB, &e))?;
+        let queue = Queue::of_records(&consumer);
         Ok(Self {
             consumer: Some(Arc::new(consumer)),
-            topic: topic.to_owned(),
+            queue: Some(queue),
+            topic: CString::new(topic)
+                .map_err(|_| Error::new(VERB, Blame::Internal, "a topic's name holds no 0"))?,
             assigned: RefCell::default(),
             read: RefCell::default(),
             unanswered: Cell::new(false),
@@ -147,6 +162,10 @@ impl KafkaJobs {
         self.shared()
     }
 
+    fn queue(&self) -> &Queue {
+        self.queue.as_ref().expect("as above")
+    }
+
     fn member(&self) -> &Member {
         self.consumer().context()
     }
@@ -164,11 +183,23 @@ impl KafkaJobs {
     /// consumer makes `rd_kafka_destroy` hang.
     fn list(&self) -> TopicPartitionList {
         let assigned = self.assigned.borrow();
+        let topic = self.topic.to_string_lossy();
         let mut list = TopicPartitionList::with_capacity(assigned.len());
         for partition in assigned.iter() {
-            list.add_partition(&self.topic, *partition);
+            list.add_partition(&topic, *partition);
         }
         list
+    }
+
+    /// What the consumer's own queue has: news of the group, or what the client has to report.
+    fn news<B>(&self) -> Result<Option<Polled<B>>, Error> {
+        // A record here would be of a partition that was not brought to the other queue; there is none.
+        while let Some(polled) = self.consumer().poll(Duration::ZERO) {
+            if let Some(error) = polled.err().and_then(|report| client::lasting(READ, &report)) {
+                return Err(error);
+            }
+        }
+        Ok(self.told())
     }
 
     fn committed(&self, timeout: Duration) -> Result<Vec<(Partition, Offset)>, Error> {
@@ -184,14 +215,29 @@ impl KafkaJobs {
             .collect()
     }
 
-    fn note_read(&self, records: &[BorrowedMessage<'_>]) {
+    /// Takes out of `records`, from number `from` on, what is none of this assignment's, and the client's reports; what of them
+    /// does not pass by itself.
+    fn sort_out(&self, records: &mut Vec<Fetched<'_>>, from: usize) -> Option<Error> {
+        if self.unanswered.get() {
+            records.truncate(from);
+        }
+        let mut failed = None;
+        for at in (from..records.len()).rev() {
+            if let Some(report) = records[at].report() {
+                failed = client::lasting(READ, &report).or(failed);
+                records.remove(at);
+            }
+        }
+        failed
+    }
+
+    fn note_read(&self, records: &[Fetched<'_>]) {
         let mut read = self.read.borrow_mut();
         // Neighbours are mostly of one partition: one look-up a run.
-        for pair in records.windows(2).filter(|pair| pair[0].partition() != pair[1].partition()) {
-            read.insert(pair[0].partition(), pair[0].offset() + 1);
-        }
-        if let Some(last) = records.last() {
-            read.insert(last.partition(), last.offset() + 1);
+        for run in records.chunk_by(|one, next| one.partition() == next.partition()) {
+            if let Some(last) = run.last() {
+                read.insert(last.partition(), last.offset() + 1);
+            }
         }
     }
 }
@@ -203,39 +249,41 @@ impl Jobs for KafkaJobs {
         if let Some(error) = self.late.take() {
             return Err(error);
         }
-        if let Some(told) = self.told() {
-            return Ok(told);
-        }
         let mut deadline = after(limits.wait);
-        let mut records: Vec<BorrowedMessage<'_>> = Vec::new();
-        let mut bytes = 0;
+        let mut records = Vec::new();
+        let (mut bytes, mut largest) = (0, 1);
         while records.len() < limits.records_max && bytes < limits.bytes_max {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.consumer().poll(left) {
-                Some(Ok(_)) if self.unanswered.get() => {}
-                Some(Ok(record)) => {
-                    if records.is_empty() {
-                        deadline = after(limits.fill);
-                    }
-                    bytes += record.payload_len();
-                    records.push(record);
-                    continue;
-                }
-                Some(Err(report)) => match client::lasting("read records", &report) {
-                    Some(error) if records.is_empty() => return Err(error),
-                    Some(error) => {
-                        self.late.set(Some(error));
-                        break;
-                    }
-                    None => {}
-                },
-                None => {
-                    if let Some(told) = self.told() {
-                        return Ok(told);
-                    }
+            match self.news() {
+                Ok(None) => {}
+                Ok(Some(told)) => return Ok(told),
+                Err(error) if records.is_empty() => return Err(error),
+                Err(error) => {
+                    self.late.set(Some(error));
+                    break;
                 }
             }
-            if left.is_zero() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let before = records.len();
+            // The first as soon as it is there, others together.
+            let room = (limits.records_max - before).min((limits.bytes_max - bytes).div_ceil(largest));
+            let most = if before == 0 { 1 } else { room.min(TOGETHER) };
+            self.queue().take(self.consumer(), left.min(NEWS_EVERY), most, &mut records);
+            let failed = self.sort_out(&mut records, before);
+            for record in &records[before..] {
+                let length = record.value().map_or(0, <[u8]>::len);
+                bytes += length;
+                largest = largest.max(length);
+            }
+            if let Some(error) = failed {
+                if records.is_empty() {
+                    return Err(error);
+                }
+                self.late.set(Some(error));
+                break;
+            }
+            if before == 0 && !records.is_empty() {
+                deadline = after(limits.fill);
+            } else if records.len() == before && left.is_zero() {
                 break;
             }
         }
@@ -244,6 +292,7 @@ impl Jobs for KafkaJobs {
     }
 
     fn assign(&self, partitions: &[Partition]) -> Result<(), Error> {
+        partitions.iter().for_each(|partition| self.queue().bring(self.consumer(), &self.topic, *partition));
         self.assigned.replace(partitions.to_vec());
         self.read.borrow_mut().clear();
         // Without offsets: librdkafka asks the group's, waiting for those of transactions still open (KIP-447).
@@ -270,7 +319,7 @@ impl Jobs for KafkaJobs {
         let mut list = TopicPartitionList::with_capacity(committed.len());
         for (partition, offset) in &committed {
             let offset = if let Offset::Offset(_) = offset { *offset } else { Offset::Beginning };
-            list.add_partition_offset(&self.topic, *partition, offset)
+            list.add_partition_offset(&self.topic.to_string_lossy(), *partition, offset)
                 .map_err(|e| client::error(VERB, &e))?;
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -315,6 +364,8 @@ impl Jobs for KafkaJobs {
 
 impl Drop for KafkaJobs {
     fn drop(&mut self) {
+        // Before its consumer.
+        self.queue = None;
         if let Some(consumer) = self.consumer.take() {
             consumer.context().closing.store(true, Ordering::Release);
             // Answers a rebalance nobody answered; an error means that there is nothing to give back.
@@ -326,28 +377,36 @@ impl Drop for KafkaJobs {
 
 /// Records read together. Each pins the fetch it came with until this is dropped.
 pub struct KafkaBatch<'a> {
-    records: Vec<BorrowedMessage<'a>>,
+    records: Vec<Fetched<'a>>,
+}
+
+impl KafkaBatch<'_> {
+    /// Asks memory for records that are read soon after number `at`: they came long ago for a cache.
+    #[inline]
+    fn foresee(&self, at: usize) {
+        if let Some(later) = self.records.get(at + 2 * AHEAD) {
+            later.foresee();
+        }
+        if let Some(soon) = self.records.get(at + AHEAD) {
+            soon.foresee_value();
+        }
+    }
 }
 
 impl Batch for KafkaBatch<'_> {
     fn records(&self) -> impl Iterator<Item = JobRecord<'_>> {
-        self.records.iter().map(|record| {
-            let mut job = JobRecord {
+        self.records.iter().enumerate().map(|(at, record)| {
+            self.foresee(at);
+            let headers = record.headers();
+            let header = |name| headers.as_ref().and_then(|headers| headers.last(name));
+            JobRecord {
                 partition: record.partition(),
                 offset: record.offset(),
-                timestamp_ms: record.timestamp().to_millis().unwrap_or(0).max(0),
-                value: record.payload(),
-                traceparent: None,
-                tracestate: None,
-            };
-            for header in record.headers().iter().flat_map(|headers| headers.iter()) {
-                match header.key {
-                    "traceparent" => job.traceparent = header.value,
-                    "tracestate" => job.tracestate = header.value,
-                    _ => {}
-                }
+                timestamp_ms: record.timestamp_ms(),
+                value: record.value(),
+                traceparent: header(c"traceparent"),
+                tracestate: header(c"tracestate"),
             }
-            job
         })
     }
 

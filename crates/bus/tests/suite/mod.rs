@@ -98,6 +98,29 @@ pub fn read_jobs<J: Jobs>(jobs: &J, count: usize) -> Vec<Job> {
     read
 }
 
+/// Guarantees: a batch has no more records than it may have, and no more bytes than it may have and one record; all come in such
+/// batches. Fails when: records that are here already are taken without looking at the limits.
+pub fn a_batch_is_no_larger_than_it_may_be<B: Bus>(bus: &B) {
+    let scheduler = bus.scheduler().unwrap();
+    for number in 0..200u32 {
+        acked(|acked| scheduler.submit(&format!("job-{number}"), vec![7; 100], acked)).unwrap();
+    }
+    let (jobs, _ledger) = join(bus);
+    let deadline = Instant::now() + PATIENCE;
+    let (mut read, mut fullest) = (0, [0; 2]);
+    while read < 200 {
+        assert!(Instant::now() < deadline, "{read} of 200 jobs in time");
+        let (at, bytes_max, records_max, most) =
+            if read < 100 { (0, 1 << 20, 8, 8) } else { (1, 950, 1_000, 10) };
+        if let Polled::Batch(batch) = jobs.poll(&ReadLimits { bytes_max, records_max, ..LIMITS }).unwrap() {
+            assert!(batch.len() <= most, "{} records, {most} are the most", batch.len());
+            fullest[at] = batch.len().max(fullest[at]);
+            read += batch.len();
+        }
+    }
+    assert_eq!(fullest, [8, 10], "all were there");
+}
+
 /// What a router would write: each job copied to the SMS deliveries, with its offset.
 pub fn copies(jobs: &[Job]) -> Outgoing {
     let mut outgoing = Outgoing { decided_at_ms: 1_795_476_789_000, ..Outgoing::default() };

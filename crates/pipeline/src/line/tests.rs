@@ -1,11 +1,14 @@
 //! What a batch may become.
 
 use super::*;
+use proptest::prelude::*;
 use tamis_bus::OutTopic;
 use tamis_campaign::{Channel, Purpose};
 use tamis_subject::{Key, Region};
+use tamis_window::Table;
 use tamis_wire::Message as _;
 use tamis_wire::proto::campaign::v1::{Delivery, JobOutcomes, Recipient, SendJob};
+use tamis_wire::record::{Record, Scope};
 
 /// The smallest that the settings take.
 const MESSAGE_BYTES: usize = 65_536;
@@ -240,4 +243,89 @@ fn a_job_whose_names_fit_into_no_token_is_refused() {
     let policy = Arc::new(Policy::parse(policy).unwrap());
     let (deliveries, refusal) = read(&passed_by(&job.encode_to_vec(), &policy, &subjects).0);
     assert!(deliveries.is_empty() && refusal.is_some_and(|text| text.contains("do not fit into a token")));
+}
+
+/// What stands in `send-jobs`.
+#[derive(Debug, Clone)]
+enum Stands {
+    Job { id: u8, channel: i32, recipients: Vec<u8>, content: usize },
+    Rubbish,
+    Nothing,
+}
+
+fn stands() -> impl Strategy<Value = Stands> {
+    let content =
+        prop_oneof![6 => 0usize..400, 1 => TOGETHER_BYTES - 200..TOGETHER_BYTES + 200, 1 => Just(VIEW_BYTES)];
+    let job = (0u8..12, 1..3, prop::collection::vec(0u8..9, 0..4), content);
+    prop_oneof![
+        12 => job.prop_map(|(id, channel, recipients, content)| Stands::Job { id, channel, recipients, content }),
+        1 => Just(Stands::Rubbish),
+        1 => Just(Stands::Nothing),
+    ]
+}
+
+impl Stands {
+    fn value(&self) -> Option<Vec<u8>> {
+        let Self::Job { id, channel, recipients, content } = self else {
+            return matches!(self, Self::Rubbish).then(|| vec![0xff; 7]);
+        };
+        // The first of them is nobody's address.
+        let address =
+            |who: &u8| if *channel == 1 { format!("+3361234567{who}") } else { format!("p{who}@a.example") };
+        let one = |who: &u8| Recipient {
+            address: if *who == 0 { "?".to_owned() } else { address(who) },
+            contact: format!("c{who}"),
+            ..Recipient::default()
+        };
+        let job = SendJob {
+            job_id: format!("j-{id}"),
+            tenant: "acme".to_owned(),
+            channel: *channel,
+            content: vec![b'x'; *content],
+            recipients: recipients.iter().map(one).collect(),
+            ..SendJob::default()
+        };
+        Some(job.encode_to_vec())
+    }
+}
+
+proptest! {
+    /// Guarantees: jobs that are taken up together, long and short ones, ones that are said twice, ones that can't be read, go out as
+    /// each does that is taken up alone: octet for octet, in the same order, with the same books.
+    /// Fails when: a job is decided by another's recipients, its repeat is looked for before it is noted, or one is left out.
+    #[test]
+    fn what_is_taken_up_together_goes_out_as_each_does_alone(stands in prop::collection::vec(stands(), 1..60)) {
+        let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+        let options = Options::default();
+        let mut index = Index::new(1);
+        for who in [1u8, 4] {
+            let subject = subjects.phone(&format!("+3361234567{who}")).unwrap();
+            index.apply(0, i64::from(who), 0, &Record::plain(subject, Scope::Tenant("acme".into()))).unwrap();
+        }
+        let position = Packed::new(index.position());
+        let sight = Sight { index: &index, key: &subjects, position: &position, now_ms: 1_000_000 };
+        let values: Vec<_> = stands.iter().map(Stands::value).collect();
+        let records: Vec<_> = (0..).zip(&values).map(|(offset, value)| JobRecord {
+            partition: i32::try_from(offset % 3).unwrap(),
+            offset,
+            timestamp_ms: 5,
+            value: value.as_deref(),
+            traceparent: None,
+            tracestate: None,
+        }).collect();
+        let pass = |most: usize| {
+            let mut line = Line::new(subjects.clone(), Prints::random(), &options);
+            (0..3).for_each(|partition| line.window.recalled(partition, Table::new(options.window_s())));
+            let (mut outgoing, mut tally) = (Outgoing::default(), Tally::default());
+            line.begin(&mut outgoing, &Arc::default(), sight.now_ms);
+            for some in records.chunks(most) {
+                let mut some = some.iter().copied();
+                while line.pass(&mut some, sight, &mut outgoing, &mut tally) {}
+            }
+            line.end(&mut outgoing);
+            let told: Vec<_> = outgoing.records.iter().map(|record| format!("{record:?}")).collect();
+            (outgoing.arena, told, outgoing.offsets, format!("{tally:?}"))
+        };
+        prop_assert!(pass(records.len()) == pass(1));
+    }
 }
