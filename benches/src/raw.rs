@@ -1,5 +1,5 @@
-//! The ceiling: jobs copied as they are, in transactions, as fast as we know how. Each worker reads on while its
-//! last batch is committed.
+//! The ceiling: jobs copied as they are, in transactions, as fast as rdkafka's calls let us. Each worker reads on while its last
+//! batch is committed.
 
 use anyhow::{Result, anyhow};
 use rdkafka::message::{BorrowedMessage, Message as _};

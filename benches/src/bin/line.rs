@@ -24,8 +24,8 @@ Each contestant reads every job from a Kafka topic and writes its result to anot
 offsets, with two workers; broker and contestant share the machine, the broker's data is in memory. Time runs from when a
 fifth of the jobs is committed to the last, so that joining does not count. Contestants take turns; medians.
 
-- *copy*: the jobs as they are, with their headers; tuned clients, reading on while committing; batches of 100 ms, 64 MiB
-  at most. The ceiling.
+- *copy*: the jobs as they are, with their headers; clients tuned as tamis's are, reading on while committing, records taken one by one
+  as rdkafka does; batches of 100 ms, 64 MiB at most. The ceiling.
 - *plain*: prost, `HashSet<String>`, prost again; the same tuned clients and batches; no outcomes.
 - *tamis*: everything on: barrier, keyed subjects, reasons, stamps, headers of its own, outcomes; the same batches and as
   much read ahead. And with its defaults: 10 ms, 8 MiB, 16 MiB read ahead.

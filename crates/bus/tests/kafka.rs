@@ -481,3 +481,15 @@ fn a_header_whose_name_is_no_text_stops_nobody() {
         }
     }
 }
+
+/// Guarantees: what the client reports among records, here that a partition's end is reached, is no record. Fails when: reports are
+/// not told from records.
+#[test]
+fn what_is_reported_among_records_is_none() {
+    let mut config = config();
+    config.client.insert("enable.partition.eof".to_owned(), "true".to_owned());
+    topics::apply(&config, PATIENCE).unwrap();
+    let bus = Arc::new(Kafka::new(config).unwrap());
+    suite::jobs_are_read_in_order(&*bus);
+    suite::a_follower_reaches_the_end_over_gaps(&*bus);
+}
