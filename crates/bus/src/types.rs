@@ -61,7 +61,7 @@ pub struct ReadLimits {
     /// How long to go on after the first record.
     pub fill: Duration,
     /// Sum of values, bytes. A log that takes records together goes by the longest before them: where longer ones follow, a batch may
-    /// hold more, up to what the log has read ahead.
+    /// hold more: as many of them as are taken together.
     pub bytes_max: usize,
     /// Records.
     pub records_max: usize,

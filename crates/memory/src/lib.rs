@@ -35,7 +35,7 @@ pub fn prefetch<T>(of: &T) {
     ask_for(std::ptr::from_ref(of).cast());
 }
 
-/// Asks for the lines of the cache that the `length` octets from `at` on lie in, of which only some may be there.
+/// Asks for a line of the cache for each 64 of the `length` octets from `at` on, of which only some may be there.
 #[inline]
 pub fn prefetch_lines<T>(at: *const T, length: usize) {
     for line in (0..length).step_by(LINE) {

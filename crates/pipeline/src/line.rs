@@ -19,7 +19,7 @@ use crate::tally::Tally;
 use crate::tokens::Tokens;
 use crate::{Options, sieve, splice, view};
 
-/// Bytes of jobs that are decided under one view of the filter, give or take a job: some tenths of a millisecond, for which the
+/// Bytes of jobs that are decided under one view of the filter, give or take a row of short jobs, or a long one: some tenths of a millisecond, for which the
 /// filter's writer may have to wait, and other readers behind it.
 const VIEW_BYTES: usize = 256 << 10;
 

@@ -161,7 +161,8 @@ impl Shard {
 /// write then stops every thread of the process for a moment (0.1 µs a job, 2026-11-28).
 fn empty(places: usize) -> Vec<Entry> {
     let mut slots = Vec::with_capacity(places);
-    // Between the two, so that the compiler does not make zeros of the system of them; and it helps the largest.
+    // Between the two, where there is such advice, so that the compiler does not make zeros of the system of them; and it helps the
+    // largest.
     ask_for_huge_pages(slots.spare_capacity_mut());
     slots.resize(places, EMPTY);
     slots

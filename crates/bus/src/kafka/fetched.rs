@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rdkafka::bindings as rd;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tamis_memory::prefetch_lines;
 
 /// Octets of what describes a record in librdkafka, of its headers, and of what is asked for of a record at most: for speed only.
@@ -141,25 +141,36 @@ impl Queue {
         Self(NonNull::new(queue).expect("a consumer has a queue"))
     }
 
-    /// One for records alone, of the partitions that are brought to it: what else there is, news of a group among it, stays in the
-    /// consumer's own.
+    /// One for records alone, and reports among them, of the partitions that are brought to it: what else there is, news of a group
+    /// among it, stays in the consumer's own. That a partition is not there any more is only logged.
     pub(super) fn of_records<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Self {
         // SAFETY: the client is alive.
         let queue = unsafe { rd::rd_kafka_queue_new(consumer.client().native_ptr()) };
         Self(NonNull::new(queue).expect("librdkafka ends the process rather than answer without memory"))
     }
 
-    /// Brings the records of a partition here from now on, and what is there of it. To be called before it is assigned.
-    pub(super) fn bring<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &CStr, partition: i32) {
+    /// Brings the records of a partition here from when it is assigned until it is given back; to be called before it is assigned, and
+    /// when what was assigned before has been given back.
+    ///
+    /// # Errors
+    /// When the client knows of no such partition.
+    pub(super) fn bring<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+        topic: &CStr,
+        partition: i32,
+    ) -> Result<(), KafkaError> {
         // SAFETY: client and both queues are alive, and the partition's is given back.
         unsafe {
             let client = consumer.client().native_ptr();
             let from = rd::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
-            if !from.is_null() {
-                rd::rd_kafka_queue_forward(from, self.0.as_ptr());
-                rd::rd_kafka_queue_destroy(from);
+            if from.is_null() {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownPartition));
             }
+            rd::rd_kafka_queue_forward(from, self.0.as_ptr());
+            rd::rd_kafka_queue_destroy(from);
         }
+        Ok(())
     }
 
     /// Appends `most` records or reports at most, after waiting `wait` at most for so many.
@@ -178,7 +189,6 @@ impl Queue {
         // from now on, and not null, which is all that a `Fetched` is.
         unsafe {
             let taken = rd::rd_kafka_consume_batch_queue(self.0.as_ptr(), wait_ms, room, most);
-            // Less than none is the call's own failure; then the next one reports.
             into.set_len(into.len() + usize::try_from(taken).unwrap_or(0));
         }
     }

@@ -93,10 +93,11 @@ impl Follower for KafkaFollower {
         let (mut count, mut error) = (1, None);
         let mut records = Vec::new();
         Queue::of_all(consumer).take(consumer, Duration::ZERO, most - 1, &mut records);
-        for record in &records {
+        // Each lets go of its fetch as soon as it has been told.
+        for record in records {
             match record.report() {
                 None => {
-                    each(log_record(record));
+                    each(log_record(&record));
                     count += 1;
                 }
                 Some(report) => error = error.take().or_else(|| lasting(&report)),

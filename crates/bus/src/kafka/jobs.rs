@@ -104,10 +104,10 @@ impl ConsumerContext for Member {
 
 /// Reads a topic as one member of its group.
 pub struct KafkaJobs {
-    /// `None` only while it is dropped.
-    consumer: Option<Arc<BaseConsumer<Member>>>,
-    /// Where the records come; news of the group, and of the client, stay in the consumer's own. `None` as above.
+    /// Where the records come; news of the group, and of the client, stay in the consumer's own. `None` only while it is dropped.
     queue: Option<Queue>,
+    /// `None` as above.
+    consumer: Option<Arc<BaseConsumer<Member>>>,
     topic: CString,
     assigned: RefCell<Vec<Partition>>,
     /// One past the last record read, of the partitions read since they were assigned.
@@ -132,15 +132,16 @@ impl KafkaJobs {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest");
+        let topic_name = CString::new(topic)
+            .map_err(|_| Error::new(VERB, Blame::Configuration, "a topic's name holds no 0"))?;
         let consumer: BaseConsumer<Member> =
             client.create_with_context(Member::default()).map_err(|e| client::error(VERB, &e))?;
         consumer.subscribe(&[topic]).map_err(|e| client::error(VERB, &e))?;
         let queue = Queue::of_records(&consumer);
         Ok(Self {
-            consumer: Some(Arc::new(consumer)),
             queue: Some(queue),
-            topic: CString::new(topic)
-                .map_err(|_| Error::new(VERB, Blame::Internal, "a topic's name holds no 0"))?,
+            consumer: Some(Arc::new(consumer)),
+            topic: topic_name,
             assigned: RefCell::default(),
             read: RefCell::default(),
             unanswered: Cell::new(false),
@@ -193,10 +194,11 @@ impl KafkaJobs {
 
     /// What the consumer's own queue has: news of the group, or what the client has to report.
     fn news<B>(&self) -> Result<Option<Polled<B>>, Error> {
-        // A record here would be of a partition that was not brought to the other queue; there is none.
         while let Some(polled) = self.consumer().poll(Duration::ZERO) {
-            if let Some(error) = polled.err().and_then(|report| client::lasting(READ, &report)) {
-                return Err(error);
+            match polled {
+                Ok(_) if self.unanswered.get() => {}
+                Ok(_) => return Err(Error::new(READ, Blame::Internal, "a record came by the group's queue")),
+                Err(report) => client::lasting(READ, &report).map_or(Ok(()), Err)?,
             }
         }
         Ok(self.told())
@@ -215,20 +217,32 @@ impl KafkaJobs {
             .collect()
     }
 
-    /// Takes out of `records`, from number `from` on, what is none of this assignment's, and the client's reports; what of them
-    /// does not pass by itself.
+    /// Takes out of `records`, from number `from` on, the client's reports, and what is none of this assignment's; what of the
+    /// reports does not pass by itself.
     fn sort_out(&self, records: &mut Vec<Fetched<'_>>, from: usize) -> Option<Error> {
+        let mut failed = None;
+        for at in (from..records.len()).rev() {
+            let Some(report) = records[at].report() else { continue };
+            failed = client::lasting(READ, &report).or(failed);
+            let report = records.remove(at);
+            self.stay_at(&report, &records[at..]);
+        }
         if self.unanswered.get() {
             records.truncate(from);
         }
-        let mut failed = None;
-        for at in (from..records.len()).rev() {
-            if let Some(report) = records[at].report() {
-                failed = client::lasting(READ, &report).or(failed);
-                records.remove(at);
-            }
-        }
         failed
+    }
+
+    /// Goes back to where a report stands, unless a record of its partition came after it: for the client it was a record, and a pause
+    /// would end behind it, which the next record may not be.
+    fn stay_at(&self, report: &Fetched<'_>, later: &[Fetched<'_>]) {
+        let partition = report.partition();
+        let is_passed = later.iter().any(|record| record.partition() == partition);
+        if self.assigned.borrow().contains(&partition) && !is_passed {
+            let at = Offset::Offset(report.offset());
+            // Without a time to wait it is only begun, and tells nothing.
+            let _ = self.consumer().seek(&self.topic.to_string_lossy(), partition, at, Duration::ZERO);
+        }
     }
 
     fn note_read(&self, records: &[Fetched<'_>]) {
@@ -292,11 +306,15 @@ impl Jobs for KafkaJobs {
     }
 
     fn assign(&self, partitions: &[Partition]) -> Result<(), Error> {
-        partitions.iter().for_each(|partition| self.queue().bring(self.consumer(), &self.topic, *partition));
+        const VERB: &str = "assign partitions";
+        debug_assert!(self.assigned.borrow().is_empty(), "the assignment before was given back");
+        partitions.iter().try_for_each(|partition| {
+            self.queue().bring(self.consumer(), &self.topic, *partition).map_err(|e| client::error(VERB, &e))
+        })?;
         self.assigned.replace(partitions.to_vec());
         self.read.borrow_mut().clear();
         // Without offsets: librdkafka asks the group's, waiting for those of transactions still open (KIP-447).
-        self.consumer().assign(&self.list()).map_err(|e| client::error("assign partitions", &e))?;
+        self.consumer().assign(&self.list()).map_err(|e| client::error(VERB, &e))?;
         self.unanswered.set(false);
         if self.paused.get() { self.pause() } else { Ok(()) }
     }
