@@ -19,8 +19,8 @@ use crate::tally::Tally;
 use crate::tokens::Tokens;
 use crate::{Options, sieve, splice, view};
 
-/// Bytes of jobs that are decided under one view of the filter, give or take a row of short jobs, or a long one: some tenths of a millisecond, for which the
-/// filter's writer may have to wait, and other readers behind it.
+/// Bytes of jobs that are decided under one view of the filter, give or take a row of short jobs, or a long one: some tenths of a
+/// millisecond, for which the filter's writer may have to wait, and other readers behind it.
 const VIEW_BYTES: usize = 256 << 10;
 
 /// Jobs that are viewed together, and their bytes, give or take a job: enough for what their decisions need to be waited for side by

@@ -10,6 +10,7 @@ pub use decision::Decision;
 
 use decision::Groups;
 use repeats::Repeats;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 use tamis_campaign::{Channel, RECIPIENTS_MAX, Reason, RefusalCode, RejectReason, UnixMs, Verdict};
@@ -82,17 +83,17 @@ impl Sieve {
         }
     }
 
-    /// Asks memory for what [`Sieve::decide`] will need of the filter for a job of one recipient.
+    /// Asks memory for what [`Sieve::decide`] will need of the filter for a job of one telephone number in its usual writing; others take
+    /// longer to be made twice than to be waited for.
     pub fn foresee(&mut self, job: &JobView<'_>, value: &[u8], spans: &[Span], index: &Index) {
-        let ([span], Some(channel)) = (spans, job.channel) else { return };
-        self.addresses.clear();
-        let Ok(recipient) = RecipientView::parse(&value[span.body as usize..span.end as usize]) else {
+        let ([span], Some(Channel::Sms | Channel::Voice | Channel::Fax)) = (spans, job.channel) else {
             return;
         };
-        if put_address(&mut self.addresses, &self.subjects, channel, &recipient).is_ok() {
-            self.addresses.make(&self.subjects);
-            index.ask_for(self.addresses.subjects());
-        }
+        let recipient = RecipientView::parse(&value[span.body as usize..span.end as usize]);
+        self.addresses.clear();
+        self.addresses.put_usual_phones(iter::once(recipient.ok().map(|r| r.address())));
+        self.addresses.make(&self.subjects);
+        index.ask_for(self.addresses.subjects());
     }
 
     /// Decides one job at `now_ms`: `value` is its record, `spans` its recipients, `index` the filter.

@@ -1,7 +1,7 @@
 //! Records that a consumer has already, taken many at once: rdkafka takes them one by one, each as an event of its own, which costs
 //! several times as much.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -157,9 +157,10 @@ impl Queue {
     pub(super) fn bring<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
-        topic: &CStr,
+        topic: &str,
         partition: i32,
     ) -> Result<(), KafkaError> {
+        let topic = CString::new(topic)?;
         // SAFETY: client and both queues are alive, and the partition's is given back.
         unsafe {
             let client = consumer.client().native_ptr();

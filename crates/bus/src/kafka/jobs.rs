@@ -13,7 +13,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -108,7 +107,7 @@ pub struct KafkaJobs {
     queue: Option<Queue>,
     /// `None` as above.
     consumer: Option<Arc<BaseConsumer<Member>>>,
-    topic: CString,
+    topic: String,
     assigned: RefCell<Vec<Partition>>,
     /// One past the last record read, of the partitions read since they were assigned.
     read: RefCell<BTreeMap<Partition, i64>>,
@@ -132,8 +131,6 @@ impl KafkaJobs {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest");
-        let topic_name = CString::new(topic)
-            .map_err(|_| Error::new(VERB, Blame::Configuration, "a topic's name holds no 0"))?;
         let consumer: BaseConsumer<Member> =
             client.create_with_context(Member::default()).map_err(|e| client::error(VERB, &e))?;
         consumer.subscribe(&[topic]).map_err(|e| client::error(VERB, &e))?;
@@ -141,7 +138,7 @@ impl KafkaJobs {
         Ok(Self {
             queue: Some(queue),
             consumer: Some(Arc::new(consumer)),
-            topic: topic_name,
+            topic: topic.to_owned(),
             assigned: RefCell::default(),
             read: RefCell::default(),
             unanswered: Cell::new(false),
@@ -184,10 +181,9 @@ impl KafkaJobs {
     /// consumer makes `rd_kafka_destroy` hang.
     fn list(&self) -> TopicPartitionList {
         let assigned = self.assigned.borrow();
-        let topic = self.topic.to_string_lossy();
         let mut list = TopicPartitionList::with_capacity(assigned.len());
         for partition in assigned.iter() {
-            list.add_partition(&topic, *partition);
+            list.add_partition(&self.topic, *partition);
         }
         list
     }
@@ -241,7 +237,7 @@ impl KafkaJobs {
         if self.assigned.borrow().contains(&partition) && !is_passed {
             let at = Offset::Offset(report.offset());
             // Without a time to wait it is only begun, and tells nothing.
-            let _ = self.consumer().seek(&self.topic.to_string_lossy(), partition, at, Duration::ZERO);
+            let _ = self.consumer().seek(&self.topic, partition, at, Duration::ZERO);
         }
     }
 
@@ -266,13 +262,13 @@ impl Jobs for KafkaJobs {
         let mut deadline = after(limits.wait);
         let mut records = Vec::new();
         let (mut bytes, mut largest) = (0, 1);
-        while records.len() < limits.records_max && bytes < limits.bytes_max {
+        let mut failed = None;
+        while failed.is_none() && records.len() < limits.records_max && bytes < limits.bytes_max {
             match self.news() {
                 Ok(None) => {}
                 Ok(Some(told)) => return Ok(told),
-                Err(error) if records.is_empty() => return Err(error),
                 Err(error) => {
-                    self.late.set(Some(error));
+                    failed = Some(error);
                     break;
                 }
             }
@@ -282,24 +278,21 @@ impl Jobs for KafkaJobs {
             let room = (limits.records_max - before).min((limits.bytes_max - bytes).div_ceil(largest));
             let most = if before == 0 { 1 } else { room.min(TOGETHER) };
             self.queue().take(self.consumer(), left.min(NEWS_EVERY), most, &mut records);
-            let failed = self.sort_out(&mut records, before);
+            failed = self.sort_out(&mut records, before);
             for record in &records[before..] {
                 let length = record.value().map_or(0, <[u8]>::len);
                 bytes += length;
                 largest = largest.max(length);
-            }
-            if let Some(error) = failed {
-                if records.is_empty() {
-                    return Err(error);
-                }
-                self.late.set(Some(error));
-                break;
             }
             if before == 0 && !records.is_empty() {
                 deadline = after(limits.fill);
             } else if records.len() == before && left.is_zero() {
                 break;
             }
+        }
+        match failed {
+            Some(error) if records.is_empty() => return Err(error),
+            failed => self.late.set(failed),
         }
         self.note_read(&records);
         Ok(if records.is_empty() { Polled::Idle } else { Polled::Batch(KafkaBatch { records }) })
@@ -337,7 +330,7 @@ impl Jobs for KafkaJobs {
         let mut list = TopicPartitionList::with_capacity(committed.len());
         for (partition, offset) in &committed {
             let offset = if let Offset::Offset(_) = offset { *offset } else { Offset::Beginning };
-            list.add_partition_offset(&self.topic.to_string_lossy(), *partition, offset)
+            list.add_partition_offset(&self.topic, *partition, offset)
                 .map_err(|e| client::error(VERB, &e))?;
         }
         let left = deadline.saturating_duration_since(Instant::now());
