@@ -27,6 +27,11 @@ fn said(program: &str, arguments: &[&str]) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
+/// The numbers below `count` in the order of round `round`: each begins a round in turn.
+pub fn turns(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |at| (at + round) % count)
+}
+
 /// Today, as in `2026-11-24`.
 #[must_use]
 pub fn today() -> String {

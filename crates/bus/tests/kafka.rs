@@ -9,6 +9,7 @@ mod suite;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_void};
@@ -479,6 +480,51 @@ fn a_header_whose_name_is_no_text_stops_nobody() {
             assert_eq!(read, [(Some(&value[..]), Some(&trace[..]))]);
             return;
         }
+    }
+}
+
+/// Guarantees: every job of a batch has its own trace context for as long as the batch is there, the last where there are two, however
+/// often it is asked. Fails when: what is kept of a job's headers is another's, or goes before the batch does.
+#[test]
+fn every_job_of_a_batch_has_its_own_trace_context() {
+    const JOBS: usize = 200;
+    let bus = fresh();
+    let topic = format!("{}.send-jobs.v1", bus.config().prefix);
+    let producer: ThreadedProducer<DefaultProducerContext> =
+        ClientConfig::new().set("bootstrap.servers", &bus.config().bootstrap_servers).create().unwrap();
+    let context = |at: usize| {
+        let parent = (at % 3 > 0).then(|| format!("00-{at:032x}-00000000000000b7-01").into_bytes());
+        (parent, (at % 3 > 1).then(|| format!("vendor={}", "x".repeat(at)).into_bytes()))
+    };
+    for at in 0..JOBS {
+        let (parent, state) = context(at);
+        let mut headers = OwnedHeaders::new().insert(Header { key: "ce_type", value: Some("a job") });
+        if let Some(parent) = &parent {
+            headers = headers.insert(Header { key: "traceparent", value: Some("an earlier one") });
+            headers = headers.insert(Header { key: "traceparent", value: Some(parent) });
+        }
+        if let Some(state) = &state {
+            headers = headers.insert(Header { key: "tracestate", value: Some(state) });
+        }
+        let value = at.to_string();
+        let record = BaseRecord::<[u8], str>::to(&topic).partition(0).payload(&value).headers(headers);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    let (jobs, _ledger) = join(&*bus);
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = 0;
+    while seen < JOBS {
+        assert!(Instant::now() < deadline, "the jobs do not come");
+        let Polled::Batch(batch) = jobs.poll(&LIMITS).unwrap() else { continue };
+        let first: Vec<_> = batch.records().collect();
+        for (at, (job, again)) in (seen..).zip(first.iter().zip(batch.records())) {
+            let (parent, state) = context(at);
+            assert_eq!(job.value, Some(at.to_string().as_bytes()));
+            assert_eq!((job.traceparent, job.tracestate), (parent.as_deref(), state.as_deref()));
+            assert_eq!((again.traceparent, again.tracestate), (parent.as_deref(), state.as_deref()));
+        }
+        seen += batch.len();
     }
 }
 

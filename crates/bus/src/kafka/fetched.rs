@@ -58,13 +58,13 @@ impl Fetched<'_> {
         self.octets(self.message().payload, self.message().len)
     }
 
-    /// The record's headers, read when they are asked for.
-    pub(super) fn headers(&self) -> Option<Headers<'_>> {
+    /// The record's headers, read anew whenever they are asked for: a dozen allocations, which a batch should not keep.
+    pub(super) fn headers(&self) -> Option<Headers> {
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is alive, and its headers are as long as it is.
-        let code = unsafe { rd::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers) };
+        // SAFETY: the message is alive; what it had of headers is the list's, and the list is ours.
+        let code = unsafe { rd::rd_kafka_message_detach_headers(self.message.as_ptr(), &raw mut headers) };
         let there = code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-        NonNull::new(headers).filter(|_| there).map(|list| Headers { list, of: PhantomData })
+        NonNull::new(headers).filter(|_| there).map(Headers)
     }
 
     /// Asks memory for what describes the record.
@@ -99,28 +99,29 @@ impl Drop for Fetched<'_> {
     }
 }
 
-/// Headers of a record.
-pub(super) struct Headers<'m> {
-    list: NonNull<rd::rd_kafka_headers_t>,
-    of: PhantomData<&'m ()>,
-}
+/// Headers of a record, copied out of it.
+pub(super) struct Headers(NonNull<rd::rd_kafka_headers_t>);
 
-impl<'m> Headers<'m> {
+#[expect(unsafe_code, reason = "as above")]
+impl Headers {
     /// The last value under `name`.
-    #[expect(unsafe_code, reason = "as above")]
-    pub(super) fn last(&self, name: &CStr) -> Option<&'m [u8]> {
+    pub(super) fn last(&self, name: &CStr) -> Option<&[u8]> {
         let (mut value, mut length) = (ptr::null(), 0);
-        // SAFETY: the list is alive, as long as its record is, and what is found has so many octets.
+        // SAFETY: the list is alive, and what is found has so many octets, as long as it is.
         unsafe {
-            let code = rd::rd_kafka_header_get_last(
-                self.list.as_ptr(),
-                name.as_ptr(),
-                &raw mut value,
-                &raw mut length,
-            );
+            let code =
+                rd::rd_kafka_header_get_last(self.0.as_ptr(), name.as_ptr(), &raw mut value, &raw mut length);
             let found = code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && !value.is_null();
             found.then(|| slice::from_raw_parts(value.cast(), length))
         }
+    }
+}
+
+impl Drop for Headers {
+    #[expect(unsafe_code, reason = "as above")]
+    fn drop(&mut self) {
+        // SAFETY: detached from its message, so that it is ours to destroy, which is done here only.
+        unsafe { rd::rd_kafka_headers_destroy(self.0.as_ptr()) };
     }
 }
 

@@ -5,6 +5,7 @@ use super::client::{self, Watch, drop_aside};
 use super::fetched::{Fetched, Queue};
 use crate::types::after;
 use crate::{Batch, Blame, Error, JobRecord, Jobs, Partition, Polled, ReadLimits};
+use bumpalo::Bump;
 use parking_lot::Mutex;
 use rdkafka::bindings::rd_kafka_resp_err_t;
 use rdkafka::config::RDKafkaLogLevel;
@@ -25,7 +26,8 @@ const TUNING: [(&str, &str); 8] = [
     ("queued.min.messages", "1000000"),
     ("queued.max.messages.kbytes", "16384"),
     ("max.partition.fetch.bytes", "2097152"),
-    ("fetch.max.bytes", "8388608"),
+    // Of eight and more, jemalloc gives each back to the system as soon as it is read.
+    ("fetch.max.bytes", "4194304"),
     ("statistics.interval.ms", "2000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("check.crcs", "true"),
@@ -295,7 +297,11 @@ impl Jobs for KafkaJobs {
             failed => self.late.set(failed),
         }
         self.note_read(&records);
-        Ok(if records.is_empty() { Polled::Idle } else { Polled::Batch(KafkaBatch { records }) })
+        Ok(if records.is_empty() {
+            Polled::Idle
+        } else {
+            Polled::Batch(KafkaBatch { records, kept: Bump::new() })
+        })
     }
 
     fn assign(&self, partitions: &[Partition]) -> Result<(), Error> {
@@ -389,6 +395,8 @@ impl Drop for KafkaJobs {
 /// Records read together. Each pins the fetch it came with until this is dropped.
 pub struct KafkaBatch<'a> {
     records: Vec<Fetched<'a>>,
+    /// What is kept of their headers.
+    kept: Bump,
 }
 
 impl KafkaBatch<'_> {
@@ -409,7 +417,10 @@ impl Batch for KafkaBatch<'_> {
         self.records.iter().enumerate().map(|(at, record)| {
             self.foresee(at);
             let headers = record.headers();
-            let header = |name| headers.as_ref().and_then(|headers| headers.last(name));
+            let header = |name| {
+                let value = headers.as_ref().and_then(|headers| headers.last(name));
+                value.map(|value| &*self.kept.alloc_slice_copy(value))
+            };
             JobRecord {
                 partition: record.partition(),
                 offset: record.offset(),
@@ -423,6 +434,18 @@ impl Batch for KafkaBatch<'_> {
 
     fn len(&self) -> usize {
         self.records.len()
+    }
+}
+
+impl Drop for KafkaBatch<'_> {
+    fn drop(&mut self) {
+        // The latest first, which a cache may still have.
+        while let Some(record) = self.records.pop() {
+            if let Some(later) = self.records.iter().nth_back(AHEAD) {
+                later.foresee();
+            }
+            drop(record);
+        }
     }
 }
 
