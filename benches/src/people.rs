@@ -30,8 +30,8 @@ pub struct Kind {
 
 /// What the whole line is measured with.
 pub const KINDS: [Kind; 2] = [
-    Kind { what: "1,000 recipients", jobs: 30_000, recipients: 1_000 },
-    Kind { what: "1 recipient", jobs: 2_000_000, recipients: 1 },
+    Kind { what: "1,000 recipients", jobs: 60_000, recipients: 1_000 },
+    Kind { what: "1 recipient", jobs: 4_000_000, recipients: 1 },
 ];
 
 /// The number of one person.

@@ -93,19 +93,6 @@ impl Setting {
         Ok(bytes)
     }
 
-    /// Deletes every outcome, so that the next contestant is not told that all of it was decided before (G7).
-    ///
-    /// # Errors
-    /// When the broker does not answer.
-    pub fn forget_outcomes(&self) -> Result<()> {
-        let mut list = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            list.add_partition_offset(&topic_name("bench", "outcomes"), partition, Offset::End)?;
-        }
-        wait(self.admin()?.delete_records(&list, &AdminOptions::new()))?;
-        Ok(())
-    }
-
     /// Makes topics anew, by their names without prefix and version: empty, and with no room taken by what was in them. Nobody
     /// may be using them.
     ///
@@ -259,27 +246,33 @@ impl Progress {
         &self.ends
     }
 
-    /// Watches the group until it has committed every job: jobs a second from when a fifth was committed, so that
-    /// joining and the first fetch, which are the same for all, don't count.
+    /// Watches the group until it has committed every job. Jobs a second from when a fifth was committed to when four were: joining and
+    /// the first fetch don't count, and as much is half done at the end as was at the beginning.
     ///
     /// # Errors
     /// When it does not come to that within [`PATIENCE`].
     pub fn rate(&self) -> Result<f64> {
         let all: i64 = self.ends.values().sum();
         let deadline = Instant::now() + PATIENCE;
-        let mut first: Option<(Instant, i64)> = None;
+        let (mut first, mut rate) = (None, None);
         while Instant::now() < deadline {
             let asked = Instant::now();
             // A coordinator that has just come to be says so once; who never answers ends in patience.
             let Ok(committed) = self.committed() else { continue };
-            match first {
+            match (first, rate) {
                 // A busy broker takes its time to answer: from before the first question to after the last answer, so
                 // that nobody looks faster than it was.
-                None if committed * 5 >= all => first = Some((asked, committed)),
-                Some((since, before)) if committed == all => {
-                    return Ok((all - before) as f64 / since.elapsed().as_secs_f64());
+                (None, _) if committed * 5 >= all => first = Some((asked, committed)),
+                (Some((since, before)), None) if committed * 5 >= all * 4 => {
+                    let since: Instant = since;
+                    rate = Some((committed - before) as f64 / since.elapsed().as_secs_f64());
                 }
-                None | Some(_) => {}
+                _ => {}
+            }
+            if let Some(rate) = rate
+                && committed == all
+            {
+                return Ok(rate);
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -25,8 +25,8 @@ const INTRODUCTION: &str = "\
 As in the comparison of the line with its rivals: every job from a Kafka topic, its result to another, in transactions; broker and
 contestant share the machine, the broker's data is in memory, no compression; both with batches of 100 ms, 64 MiB at most. tamis
 starts from a snapshot, as after a restart. 5 % of the recipients are in the filter, whatever its size; with 1,000 tenants the jobs' own
-has a million records, and the others a million at least. A copy that is not counted goes first, by which the broker has compiled
-itself, and another begins each round. Medians; beside each ratio stands the copy with as many workers.
+has a million records, and the others a million at least. Contestants take turns, and another begins each round; a first
+round, by which the broker compiles itself, is not counted. Medians; beside each ratio stands the copy with as many workers.
 ";
 
 /// A filter, and the folder of its snapshot.
@@ -88,16 +88,17 @@ fn measure(setting: &Setting, kind: &Kind, rounds: usize, filters: &[Made]) -> R
     setting.write_jobs(kind.jobs, kind.recipients)?;
     let contestants = contestants(filters);
     let mut rates = vec![Vec::new(); contestants.len()];
-    // The broker compiles itself while it is first used, for which whoever goes first would pay.
-    contestants[0].run(setting, &format!("{}-warm", kind.recipients))?;
-    for round in 0..rounds {
+    for round in 0..=rounds {
         for at in turns(round, contestants.len()) {
             let contestant = contestants[at];
             // Else what was written before would fill the memory, and be told as duplicates.
             setting.renew(&["deliveries.sms", "outcomes"])?;
             let rate = contestant.run(setting, &format!("{}-{round}-{at}", kind.recipients))?;
-            println!("{}, round {}: {} {rate:.0} jobs/s", kind.what, round + 1, contestant.name());
-            rates[at].push(rate);
+            println!("{}, round {round}: {} {rate:.0} jobs/s", kind.what, contestant.name());
+            // In the first the broker compiles itself.
+            if round > 0 {
+                rates[at].push(rate);
+            }
         }
     }
     let medians: Vec<f64> = rates.iter().map(|rates| median(rates)).collect();

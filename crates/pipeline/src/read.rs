@@ -6,8 +6,8 @@ use tamis_bus::ReadLimits;
 
 use crate::Options;
 
-/// Records in a batch at most: bounds the time the sieve holds its view when jobs are tiny (about 25 ms).
-const BATCH_RECORDS_MAX: usize = 50_000;
+/// Records in a batch at most: bounds what describes them in memory when jobs are tiny, some 100 MB.
+const BATCH_RECORDS_MAX: usize = 200_000;
 /// How long an idle worker waits before it looks whether it is to stop.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// How long it waits when the answer of another thread is on its way.
