@@ -493,8 +493,9 @@ fn every_job_of_a_batch_has_its_own_trace_context() {
     let producer: ThreadedProducer<DefaultProducerContext> =
         ClientConfig::new().set("bootstrap.servers", &bus.config().bootstrap_servers).create().unwrap();
     let context = |at: usize| {
-        let parent = (at % 3 > 0).then(|| format!("00-{at:032x}-00000000000000b7-01").into_bytes());
-        (parent, (at % 3 > 1).then(|| format!("vendor={}", "x".repeat(at)).into_bytes()))
+        let parent =
+            (!at.is_multiple_of(3)).then(|| format!("00-{at:032x}-00000000000000b7-01").into_bytes());
+        (parent, (at % 3 == 2).then(|| format!("vendor={}", "x".repeat(at)).into_bytes()))
     };
     for at in 0..JOBS {
         let (parent, state) = context(at);
