@@ -15,6 +15,7 @@ use tamis_bus::{Bus as _, KeyedRecord, Recorder as _, Scheduler as _, topic_name
 use tamis_subject::{Key, Region, Subject, Subjects};
 use tamis_wire::record;
 
+use crate::machine::turns;
 use crate::people;
 
 /// How long anything may take before a bench gives up.
@@ -114,6 +115,31 @@ impl Setting {
         }
         topics::apply(&config, PATIENCE)?;
         Ok(())
+    }
+
+    /// Has `count` contestants run in turns, each on empty topics: `run` has the round, and who it is, and gives a rate. Another begins each
+    /// round, and a first one, by which the broker compiles itself, is not counted. The rates of each in `rounds` rounds.
+    ///
+    /// # Errors
+    /// What `run` fails with, or when the broker does not answer.
+    pub fn in_turns(
+        &self,
+        rounds: usize,
+        count: usize,
+        mut run: impl FnMut(usize, usize) -> Result<f64>,
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut rates = vec![Vec::new(); count];
+        for round in 0..=rounds {
+            for at in turns(round, count) {
+                // Else what was written before would fill the memory, and be told as duplicates.
+                self.renew(&["deliveries.sms", "outcomes"])?;
+                let rate = run(round, at)?;
+                if round > 0 {
+                    rates[at].push(rate);
+                }
+            }
+        }
+        Ok(rates)
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
@@ -254,20 +280,19 @@ impl Progress {
     pub fn rate(&self) -> Result<f64> {
         let all: i64 = self.ends.values().sum();
         let deadline = Instant::now() + PATIENCE;
-        let (mut first, mut rate) = (None, None);
+        let (mut first, mut rate): (Option<(Instant, i64)>, _) = (None, None);
         while Instant::now() < deadline {
             let asked = Instant::now();
             // A coordinator that has just come to be says so once; who never answers ends in patience.
             let Ok(committed) = self.committed() else { continue };
-            match (first, rate) {
-                // A busy broker takes its time to answer: from before the first question to after the last answer, so
-                // that nobody looks faster than it was.
-                (None, _) if committed * 5 >= all => first = Some((asked, committed)),
-                (Some((since, before)), None) if committed * 5 >= all * 4 => {
-                    let since: Instant = since;
+            // A busy broker takes its time to answer: from before the first question to after the last answer, so
+            // that nobody looks faster than it was.
+            match first {
+                None if committed * 5 >= all => first = Some((asked, committed)),
+                Some((since, before)) if rate.is_none() && committed * 5 >= all * 4 => {
                     rate = Some((committed - before) as f64 / since.elapsed().as_secs_f64());
                 }
-                _ => {}
+                None | Some(_) => {}
             }
             if let Some(rate) = rate
                 && committed == all

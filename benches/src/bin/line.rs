@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
-use tamis_benches::machine::{describe, median, range, results, turns};
+use tamis_benches::machine::{describe, median, range, results};
 use tamis_benches::people::{KINDS, Kind};
 use tamis_benches::rival::{BATCH_MS, WORKERS};
 use tamis_benches::setting::{Progress, Setting};
@@ -84,23 +84,18 @@ fn measure(
     let setting = Setting::new(codec)?;
     setting.write_filter(people::SUPPRESSED)?;
     let bytes = setting.write_jobs(kind.jobs, kind.recipients)?;
-    let mut rates: [Vec<f64>; CONTESTANTS.len()] = Default::default();
-    for round in 0..=rounds {
-        for at in turns(round, CONTESTANTS.len()).filter(|at| wanted(&only.contestant, CONTESTANTS[*at])) {
-            // Else what was written before would fill the memory, and be told as duplicates.
-            setting.renew(&["deliveries.sms", "outcomes"])?;
-            let rate = compete(&setting, at, &format!("group-{round}-{at}"), set)?;
-            println!("{}, {codec}, round {round}: {} {rate:.0} jobs/s", kind.what, CONTESTANTS[at]);
-            // In the first the broker compiles itself.
-            if round > 0 {
-                rates[at].push(rate);
-            }
-        }
-    }
-    let copy = median(&rates[0]);
+    let who: Vec<usize> =
+        (0..CONTESTANTS.len()).filter(|at| wanted(&only.contestant, CONTESTANTS[*at])).collect();
+    let rates = setting.in_turns(rounds, who.len(), |round, at| {
+        let rate = compete(&setting, who[at], &format!("group-{round}-{at}"), set)?;
+        println!("{}, {codec}, round {round}: {} {rate:.0} jobs/s", kind.what, CONTESTANTS[who[at]]);
+        Ok(rate)
+    })?;
+    let copy = if who.first() == Some(&0) { median(&rates[0]) } else { 0.0 };
     let per_job = bytes as f64 / kind.jobs as f64;
     let mut rows = String::new();
-    for (name, rates) in CONTESTANTS.iter().zip(&rates).filter(|(_, rates)| !rates.is_empty()) {
+    for (at, rates) in who.iter().zip(&rates) {
+        let name = CONTESTANTS[*at];
         let rate = median(rates);
         let (least, most) = range(rates);
         writeln!(

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tamis_benches::machine::{describe, median, range, results};
+use tamis_benches::machine::{describe, median, range, results, turns};
 use tamis_benches::rival::WORKERS;
 use tamis_benches::setting::{PARTITIONS, PATIENCE, Progress, Setting};
 use tamis_benches::tamis;
@@ -82,8 +82,7 @@ fn main() -> Result<()> {
         let mut rates: [Vec<f64>; 2] = Default::default();
         let mut left = [0; 2];
         for round in 0..rounds {
-            // Who begins takes turns.
-            for turn in [round % 2, (round + 1) % 2] {
+            for turn in turns(round, 2) {
                 let (rate, rest) = run(turn == 1, jobs, recipients)?;
                 println!(
                     "{recipients} recipients, round {}: purge {} {rate:.0} jobs/s, {rest} left",

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tamis_benches::filter::{Size, make};
-use tamis_benches::machine::{describe, median, range, results, turns};
+use tamis_benches::machine::{describe, median, range, results};
 use tamis_benches::people::{KINDS, Kind};
 use tamis_benches::rival::BATCH_MS;
 use tamis_benches::setting::{Progress, Setting};
@@ -87,20 +87,11 @@ fn measure(setting: &Setting, kind: &Kind, rounds: usize, filters: &[Made]) -> R
     setting.renew(&["send-jobs"])?;
     setting.write_jobs(kind.jobs, kind.recipients)?;
     let contestants = contestants(filters);
-    let mut rates = vec![Vec::new(); contestants.len()];
-    for round in 0..=rounds {
-        for at in turns(round, contestants.len()) {
-            let contestant = contestants[at];
-            // Else what was written before would fill the memory, and be told as duplicates.
-            setting.renew(&["deliveries.sms", "outcomes"])?;
-            let rate = contestant.run(setting, &format!("{}-{round}-{at}", kind.recipients))?;
-            println!("{}, round {round}: {} {rate:.0} jobs/s", kind.what, contestant.name());
-            // In the first the broker compiles itself.
-            if round > 0 {
-                rates[at].push(rate);
-            }
-        }
-    }
+    let rates = setting.in_turns(rounds, contestants.len(), |round, at| {
+        let rate = contestants[at].run(setting, &format!("{}-{round}-{at}", kind.recipients))?;
+        println!("{}, round {round}: {} {rate:.0} jobs/s", kind.what, contestants[at].name());
+        Ok(rate)
+    })?;
     let medians: Vec<f64> = rates.iter().map(|rates| median(rates)).collect();
     let mut rows = String::new();
     for ((contestant, rates), rate) in contestants.iter().zip(&rates).zip(&medians) {

@@ -52,6 +52,11 @@ fn fresh() -> Arc<Kafka> {
     Arc::new(Kafka::new(config).unwrap())
 }
 
+/// Writes what the bus itself does not.
+fn producer(bus: &Kafka) -> ThreadedProducer<DefaultProducerContext> {
+    ClientConfig::new().set("bootstrap.servers", &bus.config().bootstrap_servers).create().unwrap()
+}
+
 #[test]
 fn jobs_are_read_in_order() {
     suite::jobs_are_read_in_order(&*fresh());
@@ -439,8 +444,7 @@ fn a_broker_that_is_not_there_is_told_in_time() {
 fn a_header_whose_name_is_no_text_stops_nobody() {
     let bus = fresh();
     let topic = CString::new(format!("{}.send-jobs.v1", bus.config().prefix)).unwrap();
-    let producer: ThreadedProducer<DefaultProducerContext> =
-        ClientConfig::new().set("bootstrap.servers", &bus.config().bootstrap_servers).create().unwrap();
+    let producer = producer(&bus);
     let (value, trace) = (b"a job", b"00-1-2-01");
     let header = |name: &CStr| (name.as_ptr(), trace.as_ptr().cast::<c_void>(), trace.len());
     let ((bad, bad_value, bad_length), (name, of_name, length)) =
@@ -490,8 +494,7 @@ fn every_job_of_a_batch_has_its_own_trace_context() {
     const JOBS: usize = 200;
     let bus = fresh();
     let topic = format!("{}.send-jobs.v1", bus.config().prefix);
-    let producer: ThreadedProducer<DefaultProducerContext> =
-        ClientConfig::new().set("bootstrap.servers", &bus.config().bootstrap_servers).create().unwrap();
+    let producer = producer(&bus);
     let context = |at: usize| {
         let parent =
             (!at.is_multiple_of(3)).then(|| format!("00-{at:032x}-00000000000000b7-01").into_bytes());

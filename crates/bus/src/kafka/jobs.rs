@@ -26,7 +26,7 @@ const TUNING: [(&str, &str); 8] = [
     ("queued.min.messages", "1000000"),
     ("queued.max.messages.kbytes", "16384"),
     ("max.partition.fetch.bytes", "2097152"),
-    // Of eight and more, jemalloc gives each back to the system as soon as it is read.
+    // What is of 8 MiB and more, jemalloc gives back to the system as soon as it is freed.
     ("fetch.max.bytes", "4194304"),
     ("statistics.interval.ms", "2000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
@@ -434,18 +434,6 @@ impl Batch for KafkaBatch<'_> {
 
     fn len(&self) -> usize {
         self.records.len()
-    }
-}
-
-impl Drop for KafkaBatch<'_> {
-    fn drop(&mut self) {
-        // The latest first, which a cache may still have.
-        while let Some(record) = self.records.pop() {
-            if let Some(later) = self.records.iter().nth_back(AHEAD) {
-                later.foresee();
-            }
-            drop(record);
-        }
     }
 }
 
