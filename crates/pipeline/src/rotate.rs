@@ -201,6 +201,7 @@ impl<'a> Rotation<'a> {
         let mut reader = Reader { follower, position: Positions::zero(partitions), told: None };
         let mut cells = Cells::new(self.subjects.clone(), slice, self.options.cells_max, unix_ms());
         self.read_on(&mut reader, &mut cells)?;
+        cells.forget_done();
         Ok((reader, cells))
     }
 

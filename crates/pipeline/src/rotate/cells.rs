@@ -4,7 +4,6 @@
 //! counts.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use tamis_bus::{KeyedRecord, Partition};
 use tamis_campaign::UnixMs;
@@ -187,15 +186,8 @@ impl Cells {
         if record.scheme == rules.scheme && !self.cells.contains_key(&at) {
             return;
         }
-        let mut cell = match self.cells.entry(at) {
-            Entry::Occupied(known) => known,
-            Entry::Vacant(new) => new.insert_entry(Cell { partition, seen: Vec::with_capacity(1) }),
-        };
-        cell.get_mut().seen.push(Seen { offset, recorded_at_ms, copy, gone: false, record });
-        // The copy may have come behind the tombstone, of what nobody had seen when that was written.
-        if cell.get().is_done(rules) {
-            cell.remove();
-        }
+        let cell = self.cells.entry(at).or_insert_with(|| Cell { partition, seen: Vec::with_capacity(1) });
+        cell.seen.push(Seen { offset, recorded_at_ms, copy, gone: false, record });
         // A subject alone may have more.
         while self.cells.len() > self.most && self.slice.bits < Slice::BITS_MAX {
             self.slice = self.slice.halved();
@@ -217,10 +209,14 @@ impl Cells {
             for seen in &mut cell.seen {
                 seen.gone |= seen.record.subject == subject;
             }
-            if cell.is_done(rules) {
-                self.cells.remove(&at);
-            }
         }
+    }
+
+    /// Lets go of the cells in which nothing is left to be done. Only to be asked at the log's end, and while no copy is on its
+    /// way: a tombstone may have taken what nobody had seen, then its copy comes behind what others wrote after that.
+    pub(super) fn forget_done(&mut self) {
+        let rules = self.rules();
+        self.cells.retain(|_, cell| !cell.is_done(rules));
     }
 
     /// The copies that are to be written.
