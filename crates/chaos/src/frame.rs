@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+/// Asks for the offsets that a group has committed.
+pub(crate) const OFFSET_FETCH: i16 = 9;
 /// Asks to end a transaction.
 pub(crate) const END_TXN: i16 = 26;
 /// Puts offsets into a transaction.
@@ -53,6 +55,13 @@ pub(crate) fn commits(head: Head, frame: &[u8]) -> bool {
     head.api == END_TXN && frame.len().checked_sub(1 + behind).is_some_and(|at| frame[at] == 1)
 }
 
+/// Whether an `OffsetFetch` wants offsets that no open transaction may change, as a worker's does and a purge's does not: the
+/// last field, with the empty list of tagged fields behind it.
+pub(crate) fn asks_stable(head: Head, frame: &[u8]) -> bool {
+    let is_known = head.api == OFFSET_FETCH && head.version >= 7;
+    is_known && frame.len().checked_sub(2).is_some_and(|at| frame[at] == 1)
+}
+
 /// The error code in the answer to an `EndTxn`: after the throttle time, before which the versions with tagged fields
 /// have their empty list.
 pub(crate) fn end_txn_error(version: i16, frame: &[u8]) -> Option<i16> {
@@ -78,6 +87,21 @@ mod tests {
         assert!(!commits(head, &frame), "an abort");
         let answer = [0, 0, 0, 10, 0, 0, 0, 7, 0, 0, 0, 0, 0, 47];
         assert_eq!((correlation(&answer), end_txn_error(1, &answer)), (Some(7), Some(47)));
+    }
+
+    /// Fails when: the flag is looked for elsewhere, or in a version that has none.
+    #[test]
+    fn a_worker_is_known_by_the_offsets_that_it_asks_for() {
+        // Length 32; api 9, version 9, correlation 7, client "c", tags; one group "g", no member, epoch -1, topic "t" with
+        // partition 0, tags; stable, tags.
+        let mut frame = vec![0, 0, 0, 32, 0, 9, 0, 9, 0, 0, 0, 7, 0, 1, b'c', 0, 2, 2, b'g', 0];
+        frame.extend([0xff, 0xff, 0xff, 0xff, 2, 2, b't', 2, 0, 0, 0, 0, 0, 0, 1, 0]);
+        let head = head(&read(&mut frame.as_slice()).expect("a whole frame")).expect("a header");
+        assert!(asks_stable(head, &frame));
+        assert!(!asks_stable(Head { version: 6, ..head }, &frame) && !commits(head, &frame));
+        let stable = frame.len() - 2;
+        frame[stable] = 0;
+        assert!(!asks_stable(head, &frame), "a purge");
     }
 
     #[test]

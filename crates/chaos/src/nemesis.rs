@@ -52,6 +52,8 @@ pub enum Kind {
     EndTxnLate,
     /// An `EndTxn` comes twice.
     EndTxnTwice,
+    /// Workers that ask for their offsets are told older ones than they committed.
+    OffsetsStale,
     /// Every frame of a broker's is held up.
     Throttled,
     /// Nothing passes to or from a broker.
@@ -62,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BrokerKilled,
         Self::BrokerPaused,
         Self::BrokerRestarted,
@@ -74,6 +76,7 @@ impl Kind {
         Self::AnswerLost,
         Self::EndTxnLate,
         Self::EndTxnTwice,
+        Self::OffsetsStale,
         Self::Throttled,
         Self::Blackholed,
         Self::ConnectionsCut,
@@ -94,6 +97,7 @@ impl Kind {
             Self::AnswerLost => "answer lost",
             Self::EndTxnLate => "EndTxn late",
             Self::EndTxnTwice => "EndTxn twice",
+            Self::OffsetsStale => "offsets stale",
             Self::Throttled => "throttled",
             Self::Blackholed => "blackholed",
             Self::ConnectionsCut => "connections cut",
@@ -198,6 +202,7 @@ impl<'a> Nemesis<'a> {
             Kind::AnswerLost => self.lose_answers(),
             Kind::EndTxnLate => self.delay_commits(),
             Kind::EndTxnTwice => self.double_commits(),
+            Kind::OffsetsStale => self.age_offsets()?,
             Kind::Throttled => self.throttle(),
             Kind::Blackholed => self.blackhole(),
             Kind::ConnectionsCut => self.cut(),

@@ -3,10 +3,12 @@
 //! Each broker has a listener whose advertised port is its proxy's, so nothing in an answer has to be rewritten: what
 //! passes is passed byte for byte. Only what a network and two ends can really do is done to it: an answer that never
 //! arrives comes with a lost connection, a request that arrives late comes on a connection of its own after the first was
-//! lost or given up, and a request that arrives twice comes right behind itself.
+//! lost or given up, and a request that arrives twice comes right behind itself. One answer is changed: offsets are made
+//! older, as Kafka 4.3's group coordinator answers for some 100 ms after it has moved to another broker, without an error.
 
 mod faults;
 mod line;
+mod offsets;
 #[cfg(test)]
 mod tests;
 

@@ -27,8 +27,11 @@ impl Checker<'_> {
         *(if acked { &mut self.sums.jobs_acked } else { &mut self.sums.jobs_unknown }) += 1;
         let (repeats, decided): (Vec<&JobOutcome>, Vec<&JobOutcome>) =
             outcomes.iter().partition(|outcome| outcome.verdict == Verdict::Duplicate.number());
+        self.records(id, job, outcomes);
         if repeats.len() as u64 >= u64::from(job.sends.max(1)) {
-            self.tell(Kind::BooksOpen, at, format!("job {id}: more duplicates than it was sent"));
+            let (sends, said) = (job.sends, verdicts(outcomes));
+            let text = format!("job {id}: more duplicates than it was sent (sent: {sends}): {said}");
+            self.tell(Kind::BooksOpen, at, text);
         }
         let outcome = match decided.as_slice() {
             [] if acked => {
@@ -49,6 +52,16 @@ impl Checker<'_> {
         let arrived = self.arrivals(id, job, deliveries);
         self.books(id, job, outcome, arrived.values().sum());
         self.people(id, job, outcome, &arrived);
+    }
+
+    /// Each record of the job has one outcome, whatever it is: what was decided and committed is not decided again.
+    fn records(&mut self, id: &str, job: &Job, outcomes: &[&JobOutcome]) {
+        let records: BTreeSet<(i32, i64)> =
+            outcomes.iter().map(|outcome| (outcome.source_partition, outcome.source_offset)).collect();
+        if records.len() < outcomes.len() {
+            let text = format!("job {id} has two outcomes of one record: {}", verdicts(outcomes));
+            self.tell(Kind::Doubled, job.submitted_at, text);
+        }
     }
 
     /// How often each place of the job has arrived. The bytes of a delivery are its job's, but for recipients left out and
@@ -154,6 +167,15 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// What the outcomes say, each with the record that it is about: `routed 3@17, duplicate 3@18`.
+fn verdicts(outcomes: &[&JobOutcome]) -> String {
+    let one = |outcome: &&JobOutcome| {
+        let verdict = Verdict::from_number(outcome.verdict).map_or("unknown", Verdict::as_str);
+        format!("{verdict} {}@{}", outcome.source_partition, outcome.source_offset)
+    };
+    outcomes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The bytes of each field with this number.

@@ -116,12 +116,42 @@ fn a_delivery_that_comes_twice_is_doubled() {
 #[test]
 fn a_second_outcome_is_doubled_and_a_duplicate_verdict_is_not() {
     let (mut book, mut found) = scene();
-    found.outcomes.push(found.outcomes[0].clone());
+    found.outcomes.push(JobOutcome { source_offset: 1, ..found.outcomes[0].clone() });
     assert_eq!(told(&book, &found), [Kind::Doubled]);
     found.outcomes[1].verdict = Verdict::Duplicate.number();
     assert_eq!(told(&book, &found), [Kind::BooksOpen], "it was sent once");
     book.jobs.get_mut("one").unwrap().sends = 2;
     assert_eq!(told(&book, &found), []);
+}
+
+/// Fails when: outcomes are told apart by their verdicts only, or by one half of where their record is.
+#[test]
+fn a_record_that_has_two_outcomes_is_doubled_whatever_they_say() {
+    let (mut book, mut found) = scene();
+    book.jobs.get_mut("one").unwrap().sends = 2;
+    let again = JobOutcome { verdict: Verdict::Duplicate.number(), ..found.outcomes[0].clone() };
+    found.outcomes.push(JobOutcome { source_partition: 1, ..again.clone() });
+    assert_eq!(told(&book, &found), [], "sent twice, and each record has its own");
+    found.outcomes[1] = again;
+    let (violations, _) = check(&book, &found);
+    let [violation] = violations.as_slice() else { panic!("one violation, not {violations:?}") };
+    assert_eq!(violation.kind, Kind::Doubled);
+    assert_eq!(violation.what, "job one has two outcomes of one record: routed 0@0, duplicate 0@0");
+}
+
+/// Fails when: how often it was sent, or a record, is left out of what is told.
+#[test]
+fn more_duplicates_than_sent_are_told_with_their_records() {
+    let (book, mut found) = scene();
+    let verdict = Verdict::Duplicate.number();
+    found.outcomes.push(JobOutcome {
+        verdict,
+        source_partition: 3,
+        source_offset: 17,
+        ..found.outcomes[0].clone()
+    });
+    let told = check(&book, &found).0.remove(0).what;
+    assert_eq!(told, "job one: more duplicates than it was sent (sent: 1): routed 0@0, duplicate 3@17");
 }
 
 /// Fails when: an ack is not compared with the moment the job was handed over.

@@ -3,7 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::offsets;
 use crate::frame::{self, END_TXN, Head, TXN_OFFSET_COMMIT};
+use crate::world::PREFIX;
+
+/// Offsets are made older by one record, then by two, up to so many, and again by one.
+const OLDER_MOST: u64 = 3;
 
 /// What can be done to a frame or a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +23,8 @@ pub enum Harm {
     LateAfterTimeout,
     /// An `EndTxn` arrives twice.
     Duplicate,
+    /// An answer to a worker says older offsets than those committed.
+    StaleOffsets,
     /// A frame was held up.
     Throttle,
     /// A connection was cut.
@@ -25,7 +32,7 @@ pub enum Harm {
 }
 
 impl Harm {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 }
 
 /// What becomes of a request.
@@ -33,6 +40,8 @@ impl Harm {
 pub(super) enum Fate {
     /// It is passed on.
     Pass,
+    /// It is passed on; the offsets in its answer are made older if that is armed.
+    AgeAnswer,
     /// It is passed on; its answer is thrown away, and the connection cut.
     DropAnswer(Harm),
     /// It is passed on twice; the second answer is thrown away.
@@ -91,6 +100,9 @@ impl Faults {
 
     /// What becomes of this request. What is kept back or doubled is counted here; an answer when it is thrown away.
     pub(super) fn fate(&self, head: Head, frame: &[u8]) -> Fate {
+        if frame::asks_stable(head, frame) {
+            return Fate::AgeAnswer;
+        }
         if head.api != END_TXN && head.api != TXN_OFFSET_COMMIT {
             return Fate::Pass;
         }
@@ -99,7 +111,7 @@ impl Faults {
             Harm::DropEndTxnAnswer | Harm::LateAfterCut | Harm::LateAfterTimeout | Harm::Duplicate => {
                 frame::commits(head, frame)
             }
-            Harm::Throttle | Harm::Cut => false,
+            Harm::StaleOffsets | Harm::Throttle | Harm::Cut => false,
         };
         let mut state = self.state();
         let Some(place) = state.armed.iter().position(|(harm, _)| fits(*harm)) else { return Fate::Pass };
@@ -109,9 +121,23 @@ impl Faults {
             Harm::LateAfterCut => Fate::Late { after: late, cut: true },
             Harm::LateAfterTimeout => Fate::Late { after: late, cut: false },
             Harm::Duplicate => Fate::Twice,
-            Harm::Throttle | Harm::Cut => Fate::Pass,
+            Harm::StaleOffsets | Harm::Throttle | Harm::Cut => Fate::Pass,
         };
         state.done[harm as usize] += 1;
         fate
+    }
+
+    /// Makes the offsets in this answer older if that is armed. An answer without any leaves it to the next.
+    pub(super) fn age(&self, version: i16, answer: &mut [u8]) {
+        let mut state = self.state();
+        let Some(place) = state.armed.iter().position(|(harm, _)| *harm == Harm::StaleOffsets) else {
+            return;
+        };
+        let done = state.done[Harm::StaleOffsets as usize];
+        let older = i64::try_from(1 + done % OLDER_MOST).unwrap_or(1);
+        if offsets::age(version, answer, &tamis_bus::topic_name(PREFIX, "send-jobs"), older) {
+            state.armed.remove(place);
+            state.done[Harm::StaleOffsets as usize] += 1;
+        }
     }
 }

@@ -18,6 +18,8 @@ const LATE_ANSWER_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Pass,
+    /// Passed on; offsets of this version's layout may be made older.
+    Age(i16),
     /// Thrown away, and the connection cut.
     DropAndCut(super::Harm),
     /// Thrown away: it is the second to one request.
@@ -71,6 +73,7 @@ impl Line {
             let expect = |answer| self.awaited().push_back((head.correlation, answer));
             match self.shared.faults.fate(head, &request) {
                 Fate::Pass => expect(Answer::Pass),
+                Fate::AgeAnswer => expect(Answer::Age(head.version)),
                 Fate::DropAnswer(harm) => expect(Answer::DropAndCut(harm)),
                 Fate::Twice => {
                     expect(Answer::Pass);
@@ -91,7 +94,7 @@ impl Line {
 
     fn answers(&self, mut broker: TcpStream, mut client: TcpStream) -> io::Result<()> {
         loop {
-            let answer = frame::read(&mut broker)?;
+            let mut answer = frame::read(&mut broker)?;
             if !self.shared.gate() {
                 return Ok(());
             }
@@ -103,6 +106,10 @@ impl Line {
             };
             match what {
                 Answer::Pass => client.write_all(&answer)?,
+                Answer::Age(version) => {
+                    self.shared.faults.age(version, &mut answer);
+                    client.write_all(&answer)?;
+                }
                 Answer::Swallow => {}
                 Answer::DropAndCut(harm) => {
                     self.shared.faults.count(harm);

@@ -1,5 +1,7 @@
 //! Each harm is seen to bite, with a broker that writes down what reaches it.
 
+use super::faults::Fate;
+use super::offsets::tests as offsets;
 use super::{Faults, Harm, Proxy};
 use crate::frame;
 use std::io::Write as _;
@@ -111,6 +113,28 @@ fn a_doubled_request_arrives_twice_and_is_answered_once() {
     assert_eq!(scene.ask(3, 12).unwrap(), 12, "the second answer is not taken for this one's");
     let arrived: Vec<_> = (0..3).map(|_| scene.arrived.recv_timeout(PATIENCE).unwrap()).collect();
     assert!(arrived[0] == arrived[1] && arrived[1] != arrived[2]);
+}
+
+/// Guarantees that a worker's answer is changed and a purge's is not, and that one without any offset leaves it to the next.
+/// Fails when: the answer to another request is, or what is armed is used up by an answer that was not changed.
+#[test]
+fn offsets_that_a_worker_asks_for_are_made_older_once() {
+    let faults = Faults::default();
+    faults.arm(Harm::StaleOffsets, Duration::ZERO);
+    let (none, some) = (offsets::answer(&[]), offsets::answer(&[(offsets::TOPIC, &[(0, 500, 0)])]));
+    let answered = |mut answer: Vec<u8>| {
+        faults.age(9, &mut answer);
+        answer
+    };
+    assert_eq!((answered(none.clone()), faults.done(Harm::StaleOffsets)), (none, 0));
+    let older = offsets::answer(&[(offsets::TOPIC, &[(0, 499, 0)])]);
+    assert_eq!((answered(some.clone()), faults.done(Harm::StaleOffsets)), (older, 1));
+    assert_eq!(answered(some.clone()), some, "it was armed once");
+    let fate = |stable| {
+        let frame = [&request(frame::OFFSET_FETCH, 16)[..], &[stable, 0]].concat();
+        faults.fate(frame::Head { api: frame::OFFSET_FETCH, version: 9, correlation: 16 }, &frame)
+    };
+    assert_eq!((fate(1), fate(0)), (Fate::AgeAnswer, Fate::Pass));
 }
 
 /// Guarantees that nothing passes a black hole, and that what waited passes after it.
