@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tamis_bus::{Bus, Tail, TailTopic};
 use tamis_campaign::{Channel, Purpose, Verdict};
-use tamis_pipeline::Options;
+use tamis_pipeline::{Options, Running};
 use tamis_subject::Subjects;
 use tamis_wire::Message;
 use tamis_wire::proto::campaign::v1 as proto;
@@ -165,18 +165,27 @@ pub fn what_is_said_twice_is_sent_once<B: Bus>(bus: &Arc<B>) {
     suite::same(&arrivals, &expected);
 }
 
-/// A window of nothing sends again: the switch is off. Fails when: "0s" is taken for the default.
+/// A service with this window and two workers, as the embedded log was made for. Ready when this returns.
 ///
 /// # Panics
-/// When it does not hold.
-pub fn without_a_window_nothing_is_a_duplicate<B: Bus>(bus: &Arc<B>, subjects: &Subjects) {
-    // Two workers, as the embedded log was made for.
-    let options = Options { workers: 2, dedupe_window: Duration::ZERO, ..Options::default() };
+/// When it does not start.
+pub fn start_with<B: Bus>(bus: &Arc<B>, subjects: &Subjects, dedupe_window: Duration) -> Running {
+    suite::log();
+    let options = Options { workers: 2, dedupe_window, ..Options::default() };
     let health = tamis_telemetry::Health::new();
     let metrics = tamis_telemetry::Metrics::detached();
     let running = tamis_pipeline::start(bus.clone(), subjects.clone(), options, metrics, health.clone())
         .expect("the service starts");
     suite::wait("it is ready", || health.is_ready());
+    running
+}
+
+/// A window of nothing sends again: the switch is off. Fails when: "0s" is taken for the default.
+///
+/// # Panics
+/// When it does not hold.
+pub fn without_a_window_nothing_is_a_duplicate<B: Bus>(bus: &Arc<B>, subjects: &Subjects) {
+    let running = start_with(bus, subjects, Duration::ZERO);
     let scheduler = bus.scheduler().expect("jobs can be sent");
     suite::send(&scheduler, &[job("a", "acme", 1), job("a", "acme", 1)]);
     let verdicts = Accountant::open(&**bus).wait_for(2);

@@ -28,11 +28,19 @@ pub fn subjects() -> Subjects {
     )
 }
 
+/// What services of this process log goes to their test, which prints it when it fails.
+pub(crate) fn log() {
+    let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer();
+    // An error means that another test of this process did it.
+    let _ = logs.try_init();
+}
+
 /// A running service on `bus`, ready.
 ///
 /// # Panics
 /// When it is not ready in time.
 pub fn start<B: Bus>(bus: &Arc<B>, subjects: &Subjects, workers: u16) -> (Running, Health) {
+    log();
     let health = Health::new();
     let options = Options { workers, ..Options::default() };
     let running =

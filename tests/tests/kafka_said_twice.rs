@@ -1,11 +1,13 @@
 //! What is said twice is sent once (G7), on a real Apache Kafka.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tamis_bus::Bus;
 use tamis_bus::kafka::{Config, Kafka};
 use tamis_tests::process::{self, Service};
 use tamis_tests::{kafka, said_twice, suite};
+use tamis_wire::proto::campaign::v1 as proto;
 
 #[test]
 fn g7_what_is_said_twice_is_sent_once() {
@@ -80,4 +82,48 @@ fn g7_what_a_killed_process_has_sent_is_not_sent_again() {
     let verdicts = accountant.wait_for(4_000);
     said_twice::each_was_sent_once(&*bus, &verdicts, 2_000, 1);
     assert!(next.stop().success(), "it drains");
+}
+
+/// Guarantees G4 and G6 where the group's offsets are behind what was decided, as a coordinator that has just moved tells them, or as one
+/// that has lost some: no job is decided again, whatever its verdict, with a window of duplicates and without; what came after them is
+/// decided, and the offsets go on.
+/// Fails when: the group's offsets alone say where to go on: each record has two outcomes then, and without a window its people
+/// get it twice.
+#[test]
+fn g4_what_was_decided_is_not_decided_again_when_the_groups_offsets_are_old() {
+    for (prefix, window) in [("old-offsets", Duration::from_secs(3_600)), ("old-offsets-off", Duration::ZERO)]
+    {
+        let (bus, subjects) = (kafka::bus(prefix), suite::subjects());
+        let scheduler = bus.scheduler().expect("jobs can be sent");
+        let mut accountant = said_twice::Accountant::open(&*bus);
+        let some = |name: &str| -> Vec<proto::SendJob> {
+            let with = |n: u64, mut job: proto::SendJob| {
+                match n % 5 {
+                    3 => job.channel = 77,
+                    4 => job.not_before_ms = i64::MAX,
+                    _ => {}
+                }
+                job
+            };
+            (0..100).map(|n| with(n, said_twice::job(&format!("{name}-{n}"), "acme", n))).collect()
+        };
+        let mut outcomes = 0;
+        for (round, by) in [("a", 3), ("b", 1_000), ("c", 1), ("d", 0)] {
+            let running = said_twice::start_with(&bus, &subjects, window);
+            suite::send(&scheduler, &some(round));
+            outcomes += 100;
+            accountant.wait_for(outcomes);
+            assert!(running.drain(said_twice::DRAIN), "it drains");
+            let offsets = kafka::set_offsets_back(&bus, by);
+            assert_eq!(
+                usize::try_from(offsets).ok(),
+                Some(outcomes),
+                "the offsets go on behind what was done"
+            );
+        }
+        let (arrivals, told) = suite::collect(&*bus, "checker", outcomes);
+        assert_eq!(told.len(), outcomes, "one outcome for each");
+        assert_eq!(arrivals.len(), 4 * 60);
+        assert!(arrivals.values().all(|times| *times == 1), "each was sent once");
+    }
 }

@@ -274,15 +274,23 @@ pub trait Tail: Send {
     fn commit(&mut self) -> Result<(), Error>;
 }
 
-/// Goes back in `outcomes`, to tell what was decided before in partitions that are taken over (G7).
+/// Where a [`History`] begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record whose log timestamp is this (Unix ms) or later.
+    Since(i64),
+    /// So many offsets before the end; gaps, markers and what was aborted count.
+    Last(u32),
+}
+
+/// Goes back in `outcomes`, to tell what was decided before (G4, G7).
 pub trait History: Send {
-    /// Stands at the first record of each partition whose log timestamp is `since_ms` (Unix ms) or later, and asks where
-    /// they end *now*, whatever is still in an open transaction included: a commit's marker may reach `outcomes` after
-    /// it has reached the group's offsets.
+    /// Stands at `start` of each partition, and asks where they end *now*, whatever is still in an open transaction included: a
+    /// commit's marker may reach `outcomes` after it has reached the group's offsets.
     ///
     /// # Errors
     /// When the log can't be reached.
-    fn begin(&mut self, partitions: &[Partition], since_ms: i64, timeout: Duration) -> Result<(), Error>;
+    fn begin(&mut self, partitions: &[Partition], start: Start, timeout: Duration) -> Result<(), Error>;
 
     /// Waits up to about `wait`, then hands on committed records that are there, in the order of each partition, over
     /// whatever gaps. Returns `true` once every committed record before the ends is handed on, and never while a

@@ -175,6 +175,12 @@ fn going_back_begins_at_a_time() {
 }
 
 #[test]
+fn going_back_begins_before_the_end() {
+    let (bus, _dir) = fresh();
+    suite::history::going_back_begins_before_the_end(&*bus);
+}
+
+#[test]
 fn jobs_can_be_deleted_up_to_what_the_router_has_committed() {
     let (bus, _dir) = fresh();
     suite::purging::jobs_can_be_deleted_up_to_what_the_router_has_committed(&*bus);

@@ -191,6 +191,11 @@ fn going_back_goes_on_with_what_is_committed_later() {
 }
 
 #[test]
+fn going_back_begins_before_the_end() {
+    suite::history::going_back_begins_before_the_end(&*fresh());
+}
+
+#[test]
 fn going_back_begins_at_a_time() {
     suite::history::going_back_begins_at_a_time(&*fresh());
 }
@@ -211,7 +216,7 @@ fn going_back_waits_for_a_transaction_that_is_open_at_the_end_g7() {
         // `append` hands over; the record must be in the log.
         std::thread::sleep(Duration::from_millis(500));
         let mut history = bus.history().unwrap();
-        history.begin(&[0], 0, PATIENCE).unwrap();
+        history.begin(&[0], suite::history::ALL, PATIENCE).unwrap();
         let until = Instant::now() + Duration::from_secs(2);
         while Instant::now() < until {
             let mut came = 0;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use tamis_bus::{Bus, Error, History, Partition};
+use tamis_bus::{Bus, Error, History, Partition, Start};
 use tamis_campaign::{UnixMs, Verdict};
 use tamis_telemetry::Metrics;
 use tamis_window::{Owners, Prints};
@@ -103,7 +103,7 @@ impl Reading {
     /// Reads back and then on, until nobody wants to know any more. `since_ms` is from where to read after an error.
     fn follow<B: Bus>(&self, bus: &B, since_ms: &mut UnixMs) -> Result<(), Error> {
         let mut history = bus.history()?;
-        history.begin(&self.partitions, *since_ms, ASK_TIMEOUT)?;
+        history.begin(&self.partitions, Start::Since(*since_ms), ASK_TIMEOUT)?;
         while !history.poll(POLL_WAIT, &mut |_, value| self.take(value))? {
             if self.shared().is_none() {
                 return Ok(());

@@ -10,7 +10,8 @@
 //! What it keeps: a batch is decided only when the filter has reached an answer to a question that was put after
 //! the batch was read (G1, G5); it is written only while that answer is fresh (G2); after anything but a clean
 //! commit, nothing later is written before every partition stands at its committed offset again (G4); nothing is
-//! decided before it is known which jobs earlier owners of the partitions have decided (G7).
+//! decided before it is known which jobs earlier owners of the partitions have decided (G7), and, after each return to the
+//! committed offsets, which of the records past them are decided already: the group's answer may be an old one (G4).
 
 use tamis_bus::{Partition, Positions};
 
@@ -68,7 +69,7 @@ pub enum Input {
     },
     /// Where the filter is now.
     Filter(Reach),
-    /// The batch was decided and is ready to write; it holds something to commit.
+    /// The batch was decided and is ready to write; there may be nothing in it that was not decided before.
     Decided,
     /// The writer has answered.
     Wrote(Wrote),
@@ -133,8 +134,8 @@ pub enum Call {
     Resume,
     /// Put every partition back to its committed offset. Answer: `Rewound`.
     Rewind,
-    /// Read back from `outcomes` which jobs of the assigned partitions were decided before. It comes after a
-    /// `Rewind` that went well: only then are the transactions of earlier owners settled, and all that they wrote
+    /// Read back from `outcomes` which jobs of the assigned partitions were decided before. It comes after each
+    /// `Rewind` that went well: only then are our own transactions and those of earlier owners settled, and all that they wrote
     /// stands before the end that is asked for now. Answer: `Recalled`.
     Recall(Ticket),
     /// Say that this worker holds (G5), or no longer.
@@ -186,7 +187,7 @@ enum Hold {
     },
 }
 
-/// Whether it is known which jobs were decided before in the assigned partitions (G7).
+/// Whether it is known which jobs were decided before in the assigned partitions (G4, G7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Recall {
     Known,
@@ -204,6 +205,8 @@ pub struct Control {
     filter: Reach,
     assigned: Option<Vec<Partition>>,
     recall: Recall,
+    /// Assigned, and not everything is known yet.
+    taking_over: bool,
     paused: bool,
     revoking: bool,
     draining: bool,
@@ -226,6 +229,7 @@ impl Control {
             filter,
             assigned: None,
             recall: Recall::Known,
+            taking_over: false,
             paused: false,
             revoking: false,
             draining: false,
@@ -240,7 +244,7 @@ impl Control {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.assigned.is_some()
-            && self.recall == Recall::Known
+            && !self.taking_over
             && !self.revoking
             && matches!(self.back, Back::Ready | Back::Writing { .. })
     }
@@ -278,6 +282,7 @@ impl Control {
                 let some = !partitions.is_empty();
                 self.rewind_at = some.then_some(now);
                 self.recall = if some { Recall::Wanted { not_before: now } } else { Recall::Known };
+                self.taking_over = some;
                 self.paused = false;
                 self.assigned = Some(partitions);
             }
@@ -306,13 +311,18 @@ impl Control {
             }
             Input::Replaced(true) => self.back = Back::Ready,
             Input::Replaced(false) => self.back = Back::Closed { not_before: now + self.limits.retry_ms },
-            Input::Rewound(true) => self.rewind_at = None,
+            Input::Rewound(true) => {
+                self.rewind_at = None;
+                // The group's offsets may be older than what was committed.
+                self.recall = Recall::Wanted { not_before: now };
+            }
             Input::Rewound(false) => self.rewind_at = Some(now + self.limits.retry_ms),
             Input::Recalled { ticket, known } if self.recall == Recall::Asked(ticket) => {
                 let again = Recall::Wanted { not_before: now + self.limits.retry_ms };
                 self.recall = if known { Recall::Known } else { again };
+                self.taking_over &= !known;
             }
-            // An answer for an assignment that has ended.
+            // An answer for an assignment that has ended, or of before a later rewind.
             Input::Recalled { .. } => {}
             Input::Drain => self.draining = true,
         }
@@ -485,6 +495,7 @@ impl Control {
             self.revoking = false;
             self.assigned = None;
             self.recall = Recall::Known;
+            self.taking_over = false;
             self.rewind_at = None;
             calls.push(Call::Unassign);
         }

@@ -105,11 +105,15 @@ impl Line {
                 return false;
             }
             for viewed in &some {
-                self.pass_one(viewed, sight, outgoing, tally);
                 let record = &viewed.record;
+                bytes += record.value.map_or(0, <[u8]>::len);
+                let job = viewed.job.as_ref().ok().map(|job| (job.tenant.as_str(), job.job_id.as_str()));
+                if self.window.is_done(record.partition, record.offset, job) {
+                    continue;
+                }
+                self.pass_one(viewed, sight, outgoing, tally);
                 // Computed from what is in the batch, never asked of the reader, which may be ahead (G4).
                 self.offsets.insert(record.partition, record.offset + 1);
-                bytes += record.value.map_or(0, <[u8]>::len);
             }
         }
         true

@@ -20,7 +20,7 @@ use crate::holding::Holding;
 use crate::line::{Line, Sight};
 use crate::produce::Order;
 use crate::read;
-use crate::recall::{self, Recalled};
+use crate::recall::{self, Known, Wanted};
 use crate::store::Store;
 use crate::tally::Tally;
 
@@ -36,7 +36,7 @@ pub(crate) enum Mail {
     /// The writer is done, and gives the memory back.
     Wrote { wrote: Wrote, outgoing: Outgoing },
     /// What was decided before, or `None` when it could not be read.
-    Recalled { ticket: Ticket, recalled: Option<Recalled> },
+    Recalled { ticket: Ticket, recalled: Option<Vec<Known>> },
 }
 
 /// A worker's parts.
@@ -52,8 +52,10 @@ pub(crate) struct Worker {
     pub(crate) asks: Sender<Ask>,
     pub(crate) orders: Sender<Order>,
     pub(crate) recall: Sender<recall::Order>,
-    /// The recall that was asked for last; the tables of an older one are of an assignment that has ended.
+    /// The recall that was asked for last; what an older one found is of before.
     pub(crate) recalling: Ticket,
+    /// Partitions were assigned, and what was decided in them before is not known yet.
+    pub(crate) taking_over: bool,
     pub(crate) cancel: Arc<AtomicBool>,
     pub(crate) holding: Arc<Holding>,
     pub(crate) group: Arc<Group>,
@@ -118,6 +120,8 @@ impl Worker {
                             "partitions assigned"
                         );
                         self.line.window.keep_only(&partitions);
+                        // What an older recall finds is not taken: tickets begin at 1.
+                        (self.taking_over, self.recalling) = (true, 0);
                         self.succeeded("assign", jobs.assign(&partitions));
                     }
                     Call::Unassign => {
@@ -197,26 +201,33 @@ impl Worker {
             }
             Mail::Recalled { ticket, recalled } => {
                 let known = recalled.is_some();
-                let recalled = recalled.filter(|_| ticket == self.recalling);
-                for (partition, table) in recalled.into_iter().flatten() {
-                    self.line.window.recalled(partition, table);
+                if let Some(recalled) = recalled.filter(|_| ticket == self.recalling) {
+                    self.taking_over = false;
+                    for Known { partition, table, done } in recalled {
+                        if let Some(table) = table {
+                            self.line.window.recalled(partition, table);
+                        }
+                        self.line.window.done(partition, done);
+                    }
                 }
                 Input::Recalled { ticket, known }
             }
         }
     }
 
-    /// Has everything read back but the partitions that are where this worker left them.
+    /// Has read back what is done in the partitions past the group's offsets, and the jobs of the window but for partitions that
+    /// are where this worker left them.
     fn recall(&mut self, ticket: Ticket, committed: &[(Partition, Option<i64>)]) {
         self.recalling = ticket;
-        let partitions = self.line.window.missing(committed);
-        if partitions.is_empty() {
-            // Ours is the other end.
-            let _ = self.address.send(Mail::Recalled { ticket, recalled: Some(Vec::new()) });
-        } else {
-            let order = recall::Order { ticket, partitions };
-            self.recall.send(order).expect("the recall's thread lives as long as its worker");
-        }
+        let taking_over = self.taking_over;
+        let missing = if taking_over { self.line.window.missing(committed) } else { Vec::new() };
+        let wanted = |&(partition, committed): &(Partition, Option<i64>)| Wanted {
+            partition,
+            from: committed.unwrap_or(0),
+            window: missing.contains(&partition),
+        };
+        let order = recall::Order { ticket, taking_over, partitions: committed.iter().map(wanted).collect() };
+        self.recall.send(order).expect("the recall's thread lives as long as its worker");
     }
 
     /// View, sieve and splice, each job under one view of the filter. A batch is decided under several, each at least as far as the

@@ -92,6 +92,10 @@ faults! {
     PollFailed = 20, "poll failed";
     /// Records come although none were asked for.
     StrayRecords = 120, "records in spite of a pause";
+    /// A coordinator that has just moved tells an older offset than was committed.
+    OffsetsOld = 100, "group's offset an old one";
+    /// Offsets were confirmed and are lost (KAFKA-20634).
+    OffsetsLost = 40, "group's offset lost";
     /// Earlier outcomes cannot be read.
     RecallRefused = 120, "recall refused";
 }

@@ -14,6 +14,7 @@
 //! - Anything about a deposed leader that answers for the log's end with an old one: here it does not answer (KIP-207
 //!   covers the new leader). Nor about losing what was acked, disks, unclean elections, or two processes that run under
 //!   one name at a time.
+//! - That a coordinator which tells an old offset does not hide the offsets of a transaction that is still open, too.
 //! - The sieve, the splicing, the encoding: a job here is a set of people.
 //! - Deliveries' own purge and gateways: they are no part of what the control decides.
 

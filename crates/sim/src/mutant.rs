@@ -67,12 +67,14 @@ mutants! {
     CommitUnchecked, "a commit does not look at its freshness", "G2";
     /// Jobs are purged up to where somebody has read.
     PurgeToRead, "jobs are purged up to what was read, not what was committed", "G4";
+    /// The group's offsets alone say what is decided.
+    OffsetsBelieved, "outcomes past the group's offsets are not looked at", "G4";
     /// Nothing is read back.
     RecallNotRead, "what was decided before is not read back", "G7";
     /// The end of `outcomes` is asked before the offsets are settled.
-    RecallEndEarly, "the end of outcomes is asked before the offsets are settled", "G7";
+    RecallEndEarly, "the end of outcomes is asked before the offsets are settled", "G4";
     /// Transactions still open in `outcomes` are not waited for.
-    RecallNotWaiting, "transactions open in outcomes are not waited for", "G7";
+    RecallNotWaiting, "transactions open in outcomes are not waited for", "G4";
     /// A job that is decided again is its own duplicate.
     NoOwnOffset, "a job decided again after an abort is taken for its own duplicate", "G7";
     /// No heartbeats on the suppression log.

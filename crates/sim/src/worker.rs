@@ -11,6 +11,7 @@ mod window;
 pub(crate) mod writer;
 
 use crate::faults::Fault;
+use crate::kafka::group::EARLIER;
 use crate::mutant::Mutant;
 use crate::shadow::{Ends, Outcome};
 use crate::world::Env;
@@ -57,6 +58,8 @@ struct Question {
 struct Recall {
     ticket: Ticket,
     since: Ms,
+    /// Whether the window is read back: partitions were assigned since the last one.
+    window: bool,
     /// A partition of `outcomes`, and how far it is read.
     ends: Vec<(usize, i64)>,
 }
@@ -90,6 +93,9 @@ pub(crate) struct Worker {
     recall: Option<Recall>,
     recall_ends: [i64; PARTITIONS_MAX],
     windows: [Window; PARTITIONS_MAX],
+    taking_over: bool,
+    /// Jobs that have outcomes, as of the last recall.
+    done: [Vec<i64>; PARTITIONS_MAX],
     pub(crate) holds: bool,
     pub(crate) draining: bool,
     pub(crate) finished: bool,
@@ -121,6 +127,8 @@ impl Worker {
             recall: None,
             recall_ends: [0; PARTITIONS_MAX],
             windows: Default::default(),
+            taking_over: false,
+            done: Default::default(),
             holds: false,
             draining: false,
             finished: false,
@@ -270,6 +278,9 @@ impl Worker {
             Call::Assign(partitions) => {
                 env.say(|| format!("worker {}: takes {partitions:?}", self.id));
                 self.consumer.assign(&partitions);
+                self.taking_over = true;
+                // What an older one finds is not taken.
+                self.recall = None;
                 for &partition in &partitions {
                     let end = env.cluster.outcomes[partition as usize].end();
                     self.recall_ends[partition as usize] = end;
@@ -317,7 +328,15 @@ impl Worker {
         let stable = !matches!(env.mutant, Some(Mutant::PendingOffsetsIgnored | Mutant::ReadUncommitted));
         let seek = env.mutant != Some(Mutant::NoSeek);
         let count = if half { most / 2 } else { most };
-        let well = self.consumer.rewind(&env.cluster, count, stable, seek) && !half;
+        let mut ask = |partition| {
+            let group = &env.cluster.group;
+            if env.dice.fault(Fault::OffsetsOld) {
+                group.committed_earlier(partition, stable, 1 + env.dice.index(EARLIER))
+            } else {
+                group.committed(partition, stable)
+            }
+        };
+        let well = self.consumer.rewind(count, seek, &mut ask) && !half;
         env.say(|| format!("worker {}: {}", self.id, if well { "rewound" } else { "could not rewind" }));
         well
     }
@@ -332,6 +351,9 @@ impl Worker {
         filter.copy_from_slice(&self.filter.position);
         for record in &batch.records {
             let partition = record.partition as usize;
+            if self.done[partition].contains(&record.offset) {
+                continue;
+            }
             let (id, to) = {
                 let job = &env.shadow.jobs[usize::from(record.job)];
                 (job.id, job.to)

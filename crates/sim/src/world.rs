@@ -99,6 +99,10 @@ impl Env {
             });
             if commit {
                 self.shadow.on_commit(&self.cluster, writer);
+                if self.dice.fault(Fault::OffsetsLost) {
+                    self.cluster.group.lose(writer);
+                    self.say(|| format!("brokers: offsets of worker {writer}'s transaction are lost"));
+                }
             }
         }
         Ok(ended)

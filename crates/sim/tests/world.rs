@@ -17,7 +17,7 @@ fn g1_to_g7_hold_in_every_schedule_of_a_random_seed() {
 }
 
 /// Seeds of schedules that broke a promise, in the order they were found.
-const ONCE_BROKEN: &[u64] = &[7_109_603_917_338_809_995, 1_835_702_559_421_861_359];
+const ONCE_BROKEN: &[u64] = &[14_045_606_529_571_602_325, 6_321_461_597_343_260_254];
 
 /// Guarantees: schedules that once broke a promise keep it.
 /// Fails when: what each was found for comes back. The first: the model of the window took the note of a later job, left
@@ -36,10 +36,9 @@ fn schedules_that_once_broke_a_promise_keep_it() {
 /// Schedules that show the rarest breaks, of which `cargo xtask mutants` takes minutes to find one. When a change of the
 /// simulator makes another world of a seed, it prints a new one.
 const RARE: &[(Mutant, u64)] = &[
-    (Mutant::CompactionAtOnce, 7_155_595_588_642_588_556),
-    (Mutant::GapsIgnored, 14_352_713_785_188_563_655),
-    (Mutant::OldSnapshot, 14_049_017_943_018_064_743),
-    (Mutant::RecallEndEarly, 14_852_196_723_142_967_511),
+    (Mutant::CompactionAtOnce, 17_725_441_866_251_945_170),
+    (Mutant::GapsIgnored, 6_321_461_597_343_260_254),
+    (Mutant::PendingOffsetsIgnored, 17_717_103_403_731_544_904),
 ];
 
 /// Guarantees: the simulator sees each break in what surrounds the control, from the seed of
@@ -49,7 +48,7 @@ const RARE: &[(Mutant, u64)] = &[
 fn every_mutant_is_caught() {
     for mutant in Mutant::ALL.iter().copied() {
         let campaign = Campaign {
-            seed: 20_261_125,
+            seed: 1,
             limit: Duration::from_secs(300),
             mutant: Some(mutant),
             replay: RARE.iter().find(|(rare, _)| *rare == mutant).map(|(_, seed)| *seed),

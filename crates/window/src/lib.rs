@@ -17,14 +17,17 @@
 //!   the note at 20 does not count, since it stands behind: 10 may be ROUTED now, and then 20 is its DUPLICATE. Had
 //!   the note counted, 10 would have been dropped for a job that was never sent.
 //!
-//! What was recalled from `outcomes` was committed, and always counts.
+//! What was recalled from `outcomes` was committed, and always counts. And a record of which `outcomes` tells is not decided again at
+//! all, whatever the group's offsets say ([`Done`]).
 
+mod done;
 mod owners;
 mod prints;
 mod shard;
 mod table;
 mod windows;
 
+pub use done::Done;
 pub use owners::Owners;
 pub use prints::{Print, Prints};
 pub use table::{Said, Table};

@@ -1,5 +1,6 @@
 //! The windows of all partitions that one worker has.
 
+use crate::done::Done;
 use crate::prints::{Print, Prints};
 use crate::table::{Said, Table};
 
@@ -25,6 +26,8 @@ pub struct Window {
     window_s: u32,
     /// By partition.
     tables: Vec<Option<Table>>,
+    /// By partition.
+    done: Vec<Done>,
     /// When something was freed last.
     tidied_s: u32,
 }
@@ -33,7 +36,7 @@ impl Window {
     /// Decisions count for `window_s` seconds; 0 switches it off, and then nothing is ever a duplicate.
     #[must_use]
     pub fn new(prints: Prints, window_s: u32) -> Self {
-        Self { prints, window_s, tables: Vec::new(), tidied_s: 0 }
+        Self { prints, window_s, tables: Vec::new(), done: Vec::new(), tidied_s: 0 }
     }
 
     /// Whether duplicates are looked for at all.
@@ -42,8 +45,9 @@ impl Window {
         self.window_s > 0
     }
 
-    /// Keeps the tables of these partitions only.
+    /// Keeps the tables of these partitions only, and nothing of what is done.
     pub fn keep_only(&mut self, partitions: &[i32]) {
+        self.done.clear();
         for (partition, table) in (0..).zip(&mut self.tables) {
             if !partitions.contains(&partition) {
                 *table = None;
@@ -78,6 +82,23 @@ impl Window {
         if let Some(table) = self.table(partition) {
             table.committed(next);
         }
+        at(&mut self.done, partition).committed(next);
+    }
+
+    /// Takes in what is done of a partition, read back after a return to the group's offset.
+    pub fn done(&mut self, partition: i32, done: Done) {
+        *at(&mut self.done, partition) = done;
+    }
+
+    /// Whether the record at `offset` of a partition has its outcome already, `job` being its tenant and id if it is a job: it is
+    /// not to be decided again, and its offset is not to be committed.
+    #[inline]
+    #[must_use]
+    pub fn is_done(&self, partition: i32, offset: i64, job: Option<(&str, &str)>) -> bool {
+        let done = usize::try_from(partition).ok().and_then(|at| self.done.get(at));
+        done.is_some_and(|done| {
+            done.has(offset, || job.map(|(tenant, job_id)| self.prints.of(tenant, job_id)))
+        })
     }
 
     /// Takes a tenant's job of a partition up, and asks memory for what [`Window::look`] and [`Window::note`] will need; `None` when
@@ -142,11 +163,17 @@ impl Window {
 
     #[inline]
     fn table(&mut self, partition: i32) -> &mut Option<Table> {
-        // No partition of a log is below 0.
-        let at = usize::try_from(partition).unwrap_or(0);
-        if at >= self.tables.len() {
-            self.tables.resize_with(at + 1, || None);
-        }
-        &mut self.tables[at]
+        at(&mut self.tables, partition)
     }
+}
+
+/// What is kept of a partition.
+#[inline]
+fn at<T: Default>(all: &mut Vec<T>, partition: i32) -> &mut T {
+    // No partition of a log is below 0.
+    let at = usize::try_from(partition).unwrap_or(0);
+    if at >= all.len() {
+        all.resize_with(at + 1, T::default);
+    }
+    &mut all[at]
 }

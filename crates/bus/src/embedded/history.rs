@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, Topic};
 use super::record::Front;
 use crate::types::after;
-use crate::{Error, History, Partition};
+use crate::{Error, History, Partition, Start};
 
 /// Reads partitions of `outcomes` back. A transaction is seen whole or not at all, so there is none to wait for.
 pub struct EmbeddedHistory {
@@ -23,20 +23,24 @@ impl EmbeddedHistory {
 }
 
 impl History for EmbeddedHistory {
-    fn begin(&mut self, partitions: &[Partition], since_ms: i64, _timeout: Duration) -> Result<(), Error> {
+    fn begin(&mut self, partitions: &[Partition], start: Start, _timeout: Duration) -> Result<(), Error> {
         let ends = self.core.ends(Topic::Outcomes).get();
         self.cursors.clear();
         for &partition in partitions {
             let end = ends.get(partition as usize).copied().unwrap_or(0);
-            let mut start = end;
+            let mut from = end;
             self.core.scan_back(Topic::Outcomes, partition, end, |offset, record| {
-                if Front::of(record).i64()? < since_ms {
+                let before = match start {
+                    Start::Since(since_ms) => Front::of(record).i64()? < since_ms,
+                    Start::Last(offsets) => offset + u64::from(offsets) < end,
+                };
+                if before {
                     return Ok(ControlFlow::Break(()));
                 }
-                start = offset;
+                from = offset;
                 Ok(ControlFlow::Continue(()))
             })?;
-            self.cursors.push((partition, start, end));
+            self.cursors.push((partition, from, end));
         }
         Ok(())
     }

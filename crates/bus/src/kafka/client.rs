@@ -2,12 +2,14 @@
 
 use super::Config;
 use crate::{Blame, Error};
-use rdkafka::ClientContext;
+use rdkafka::client::Client;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use rdkafka::{ClientContext, Statistics, bindings};
+use std::ffi::CString;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 /// Properties that a promise rests on, so that `[bus.client]` may not set them. (G1: isolation of input; G4:
@@ -113,10 +115,21 @@ pub(super) fn tell_all(client: &mut ClientConfig) {
 /// real ones. Ends of transactions go to the coordinator, which has a connection of its own.
 const LET_GO: &str = "(_DESTROY_BROKER)";
 
+/// For a client that lives long: how often it is looked whether it knows a broker ([`Watch::keep_brokers`]).
+pub(super) const LOOKED_AT: (&str, &str) = ("statistics.interval.ms", "2000");
+
 /// What a client tells by itself: logged, and counted as reasons for doubt.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     doubts: AtomicU64,
+    home: OnceLock<Home>,
+}
+
+/// A client, and the brokers that it began with.
+#[derive(Debug)]
+struct Home {
+    client: AtomicPtr<bindings::rd_kafka_t>,
+    brokers: CString,
 }
 
 impl Watch {
@@ -129,6 +142,44 @@ impl Watch {
     /// One more reason for doubt.
     pub(super) fn doubt(&self) {
         self.doubts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Has `client`, whose context this is, begin anew with the brokers of its `properties` whenever it knows none any more: when it is
+    /// polled, within [`LOOKED_AT`], which is to be among them.
+    ///
+    /// A cluster whose brokers are all fenced, as those of one that stood still are for a moment, says that it has none, and
+    /// librdkafka lets go of those that it knew. It begins anew by itself, unless the very answer that began it ends it, which
+    /// happens now and then; then it never tries again (librdkafka #5301).
+    pub(super) fn keep_brokers<C: ClientContext>(&self, client: &Client<C>, properties: &ClientConfig) {
+        let brokers = properties.get("bootstrap.servers").unwrap_or_default();
+        if let Ok(brokers) = CString::new(brokers) {
+            // Set before for the same client only, as a context is made with it.
+            let _ = self.home.set(Home { client: AtomicPtr::new(client.native_ptr()), brokers });
+        }
+    }
+
+    /// Looks at a client's statistics.
+    pub(super) fn look(&self, statistics: &Statistics) {
+        let mut known = statistics.brokers.values();
+        if known.any(|broker| matches!(broker.source.as_str(), "configured" | "learned")) {
+            return;
+        }
+        if let Some(home) = self.home.get() {
+            tracing::warn!(
+                "a kafka client knows no broker any more; it begins anew with those of the settings"
+            );
+            home.add_brokers();
+        }
+    }
+}
+
+impl Home {
+    #[expect(unsafe_code, reason = "rdkafka has no such call")]
+    fn add_brokers(&self) {
+        // SAFETY: a context is told by its client, which is therefore alive; the call takes a copy, from any thread.
+        unsafe {
+            bindings::rd_kafka_brokers_add(self.client.load(Ordering::Acquire), self.brokers.as_ptr());
+        }
     }
 }
 
@@ -155,7 +206,9 @@ impl ClientContext for Watch {
         tracing::debug!(%error, reason, "librdkafka reports an error");
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats(&self, statistics: Statistics) {
+        self.look(&statistics);
+    }
 }
 
 impl ConsumerContext for Watch {}
@@ -271,7 +324,7 @@ pub(super) fn lasting(verb: &'static str, report: &KafkaError) -> Option<Error> 
 /// # Errors
 /// [`Blame::Unreachable`] without an answer in time; [`Blame::Configuration`] when there is no such topic.
 pub(super) fn partitions<C: ClientContext>(
-    client: &rdkafka::client::Client<C>,
+    client: &Client<C>,
     topic: &str,
     timeout: Duration,
 ) -> Result<u32, Error> {

@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
 /// An opt-out should be here as soon as it is durable: the broker answers at the first byte. Memory as for jobs.
-const TUNING: [(&str, &str); 7] = [
+const TUNING: [(&str, &str); 8] = [
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "100"),
     ("fetch.queue.backoff.ms", "5"),
@@ -20,6 +20,7 @@ const TUNING: [(&str, &str); 7] = [
     ("queued.max.messages.kbytes", "4096"),
     ("fetch.max.bytes", "4194304"),
     ("check.crcs", "true"),
+    client::LOOKED_AT,
 ];
 
 /// Reads the suppression log, every partition of it. It belongs to no group and commits nothing.
@@ -49,6 +50,7 @@ impl KafkaFollower {
             .set("auto.offset.reset", "error");
         let consumer: BaseConsumer<Watch> =
             client.create_with_context(Watch::default()).map_err(|e| client::error(VERB, &e))?;
+        consumer.context().keep_brokers(consumer.client(), &client);
         let partitions = client::partitions(consumer.client(), topic, timeout)?;
         from.check(VERB, partitions)?;
         let mut list = TopicPartitionList::new();

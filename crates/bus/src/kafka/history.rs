@@ -8,7 +8,7 @@ use super::Config;
 use super::client::{self, Watch, drop_aside};
 use super::end_offsets::{Edge, KafkaEndOffsets};
 use crate::types::after;
-use crate::{Error, History, Partition, Positions};
+use crate::{Error, History, Partition, Positions, Start};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// As much as a broker gives at once; memory as for jobs.
-const TUNING: [(&str, &str); 7] = [
+const TUNING: [(&str, &str); 8] = [
     ("fetch.wait.max.ms", "100"),
     ("fetch.queue.backoff.ms", "5"),
     ("queued.min.messages", "1000000"),
@@ -25,6 +25,7 @@ const TUNING: [(&str, &str); 7] = [
     ("max.partition.fetch.bytes", "4194304"),
     ("fetch.max.bytes", "16777216"),
     ("check.crcs", "true"),
+    client::LOOKED_AT,
 ];
 /// Between two looks whether open transactions have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -36,7 +37,7 @@ pub struct KafkaHistory {
     config: Config,
     topic: String,
     ends: KafkaEndOffsets,
-    since_ms: i64,
+    start: Start,
     /// Where each partition ended when it was asked.
     ends_then: Vec<(Partition, i64)>,
     /// Those of them that had anything.
@@ -53,7 +54,7 @@ impl KafkaHistory {
             config: config.clone(),
             topic: topic.to_owned(),
             ends: KafkaEndOffsets::open(config, topic)?,
-            since_ms: 0,
+            start: Start::Since(0),
             ends_then: Vec::new(),
             targets: Vec::new(),
             reader: None,
@@ -67,7 +68,38 @@ impl KafkaHistory {
         Ok(self.targets.iter().all(|(partition, target)| of(&stable, *partition) >= *target))
     }
 
-    /// Makes the reader, standing at the first record of the time asked for.
+    /// Where the targets' partitions begin, those that have anything from there on.
+    fn starts(&self, reader: &BaseConsumer<Watch>) -> Result<Vec<(Partition, i64)>, Error> {
+        const VERB: &str = "find where to begin in outcomes";
+        let since_ms = match self.start {
+            Start::Since(since_ms) => since_ms.max(0),
+            Start::Last(offsets) => {
+                let from = |end: i64| (end - i64::from(offsets)).max(0);
+                return Ok(self.targets.iter().map(|(partition, end)| (*partition, from(*end))).collect());
+            }
+        };
+        if self.targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut times = TopicPartitionList::with_capacity(self.targets.len());
+        for (partition, _) in &self.targets {
+            times
+                .add_partition_offset(&self.topic, *partition, Offset::Offset(since_ms))
+                .map_err(|e| client::error(VERB, &e))?;
+        }
+        let found = reader.offsets_for_times(times, ASK_TIMEOUT).map_err(|e| client::error(VERB, &e))?;
+        let mut starts = Vec::new();
+        for element in found.elements() {
+            element.error().map_err(|e| client::error(VERB, &e))?;
+            // Without an offset nothing is as young as that.
+            if let Offset::Offset(start) = element.offset() {
+                starts.push((element.partition(), start));
+            }
+        }
+        Ok(starts)
+    }
+
+    /// Makes the reader, standing where it was asked to.
     fn start(&mut self) -> Result<BaseConsumer<Watch>, Error> {
         const VERB: &str = "open outcomes";
         let mut client = client::base(&self.config);
@@ -79,30 +111,17 @@ impl KafkaHistory {
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
-            // What retention has deleted between the question and the fetch is older than what is wanted.
+            // What is asked for may be before the log's start, and retention goes on between the question and the fetch.
             .set("auto.offset.reset", "earliest");
         let reader: BaseConsumer<Watch> =
             client.create_with_context(Watch::default()).map_err(|e| client::error(VERB, &e))?;
-        let mut times = TopicPartitionList::with_capacity(self.targets.len());
-        for (partition, _) in &self.targets {
-            times
-                .add_partition_offset(&self.topic, *partition, Offset::Offset(self.since_ms))
-                .map_err(|e| client::error(VERB, &e))?;
-        }
-        let found = if self.targets.is_empty() {
-            times
-        } else {
-            reader.offsets_for_times(times, ASK_TIMEOUT).map_err(|e| client::error(VERB, &e))?
-        };
-        // Without an offset nothing is as young as that, and what comes afterwards comes from the end on.
+        reader.context().keep_brokers(reader.client(), &client);
+        // What comes afterwards comes from the end on.
         let mut places: BTreeMap<_, _> = self.ends_then.iter().copied().collect();
         self.open.clear();
-        for element in found.elements() {
-            element.error().map_err(|e| client::error(VERB, &e))?;
-            if let Offset::Offset(start) = element.offset() {
-                self.open.insert(element.partition());
-                places.insert(element.partition(), start);
-            }
+        for (partition, start) in self.starts(&reader)? {
+            self.open.insert(partition);
+            places.insert(partition, start);
         }
         let mut starts = TopicPartitionList::new();
         for (partition, start) in places {
@@ -110,22 +129,20 @@ impl KafkaHistory {
                 .add_partition_offset(&self.topic, partition, Offset::Offset(start))
                 .map_err(|e| client::error(VERB, &e))?;
         }
-        // A list that outlives its consumer makes `rd_kafka_destroy` hang.
-        drop(found);
         reader.assign(&starts).map_err(|e| client::error(VERB, &e))?;
         Ok(reader)
     }
 }
 
 impl History for KafkaHistory {
-    fn begin(&mut self, partitions: &[Partition], since_ms: i64, timeout: Duration) -> Result<(), Error> {
+    fn begin(&mut self, partitions: &[Partition], start: Start, timeout: Duration) -> Result<(), Error> {
         if let Some(reader) = self.reader.take() {
             drop_aside(reader, false);
         }
         let ends = self.ends.ask_for(Edge::End, timeout)?;
         self.ends_then = partitions.iter().map(|partition| (*partition, of(&ends, *partition))).collect();
         self.targets = self.ends_then.iter().copied().filter(|(_, target)| *target > 0).collect();
-        self.since_ms = since_ms.max(0);
+        self.start = start;
         Ok(())
     }
 

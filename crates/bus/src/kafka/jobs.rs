@@ -28,7 +28,7 @@ const TUNING: [(&str, &str); 8] = [
     ("max.partition.fetch.bytes", "2097152"),
     // What is of 8 MiB and more, jemalloc gives back to the system as soon as it is freed.
     ("fetch.max.bytes", "4194304"),
-    ("statistics.interval.ms", "2000"),
+    client::LOOKED_AT,
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("check.crcs", "true"),
 ];
@@ -74,6 +74,7 @@ impl ClientContext for Member {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.watch.look(&statistics);
         let mut ends = self.ends.lock();
         ends.clear();
         for partition in statistics.topics.values().flat_map(|topic| topic.partitions.values()) {
@@ -135,6 +136,7 @@ impl KafkaJobs {
             .set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Member> =
             client.create_with_context(Member::default()).map_err(|e| client::error(VERB, &e))?;
+        consumer.context().watch.keep_brokers(consumer.client(), &client);
         consumer.subscribe(&[topic]).map_err(|e| client::error(VERB, &e))?;
         let queue = Queue::of_records(&consumer);
         Ok(Self {

@@ -8,14 +8,18 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Memory is bounded as for jobs.
-const TUNING: [(&str, &str); 3] =
-    [("fetch.queue.backoff.ms", "5"), ("queued.max.messages.kbytes", "16384"), ("fetch.wait.max.ms", "100")];
+const TUNING: [(&str, &str); 4] = [
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.wait.max.ms", "100"),
+    client::LOOKED_AT,
+];
 
 /// Counts rebalances: what was read before one is not this reader's to commit any more.
 #[derive(Default)]
@@ -33,7 +37,9 @@ impl ClientContext for Reader {
         self.watch.error(error, reason);
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats(&self, statistics: Statistics) {
+        self.watch.look(&statistics);
+    }
 }
 
 impl ConsumerContext for Reader {
@@ -69,6 +75,7 @@ impl KafkaTail {
             .set("auto.offset.reset", if from_beginning { "earliest" } else { "latest" });
         let consumer: BaseConsumer<Reader> =
             client.create_with_context(Reader::default()).map_err(|e| client::error(VERB, &e))?;
+        consumer.context().watch.keep_brokers(consumer.client(), &client);
         consumer.subscribe(&[topic]).map_err(|e| client::error(VERB, &e))?;
         Ok(Self {
             consumer: Some(consumer),

@@ -5,17 +5,17 @@ use super::{Config, headers};
 use crate::types::after;
 use crate::{Acked, Blame, Error, KeyedRecord, Positions, Recorder, Scheduler};
 use parking_lot::{Mutex, RwLock};
-use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientContext, Statistics};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Acknowledged within moments: hardly any lingering. A record that is not durable after this time is given up and
 /// told so; it may still turn up, which a suppression and a job under its id bear.
-const TUNING: [(&str, &str); 6] = [
+const TUNING: [(&str, &str); 7] = [
     ("linger.ms", "1"),
     ("compression.type", "lz4"),
     ("queue.buffering.max.kbytes", "65536"),
@@ -23,6 +23,7 @@ const TUNING: [(&str, &str); 6] = [
     ("queue.buffering.max.messages", "500000"),
     ("message.timeout.ms", "15000"),
     ("retry.backoff.max.ms", "500"),
+    client::LOOKED_AT,
 ];
 
 /// How long a full queue is waited for.
@@ -90,7 +91,9 @@ impl ClientContext for Clerk {
         self.watch.error(error, reason);
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats(&self, statistics: Statistics) {
+        self.watch.look(&statistics);
+    }
 }
 
 impl ProducerContext for Clerk {
@@ -139,10 +142,11 @@ impl Durable {
         if let Some(old) = place.take() {
             drop_aside(old, false);
         }
-        let producer = self
+        let producer: ThreadedProducer<Clerk> = self
             .client
             .create_with_context(Clerk::default())
             .map_err(|e| client::error("open writer", &e))?;
+        producer.context().watch.keep_brokers(producer.client(), &self.client);
         Ok(Arc::clone(place.insert(Arc::new(producer))))
     }
 

@@ -253,6 +253,54 @@ enum Stands {
     Nothing,
 }
 
+/// Guarantees (G4): a record that has its outcome is passed over: it leaves nothing, counts nowhere, and its offset is not committed; one
+/// at the same place that is another job is decided, and so is one that can't be read.
+/// Fails when: it is decided again, or takes the group's offsets back with it.
+#[test]
+fn g4_a_record_that_has_its_outcome_is_passed_over() {
+    let subjects = Subjects::new(&Key::generate().unwrap(), Region::parse("FR").unwrap());
+    let options = Options::default();
+    let prints = Prints::random();
+    let mut line = Line::new(subjects.clone(), prints, &options);
+    line.window.recalled(0, Table::new(options.window_s()));
+    let mut done = tamis_window::Done::new(1);
+    for (offset, job) in [(0, "j-0"), (1, "j-1"), (2, "j-2"), (3, "another"), (4, "unreadable")] {
+        done.note(offset, prints.of("acme", job));
+    }
+    line.window.done(0, done);
+    let index = Index::new(2);
+    let position = Packed::new(index.position());
+    let sight = Sight { index: &index, key: &subjects, position: &position, now_ms: 1_000_000 };
+    let values: Vec<_> = (0..4)
+        .map(|id| Stands::Job { id, channel: 1, recipients: vec![1], content: 0 })
+        .chain([Stands::Rubbish])
+        .map(|stands| stands.value())
+        .collect();
+    let mut pass = |offsets: std::ops::Range<usize>| {
+        let (mut outgoing, mut tally) = (Outgoing::default(), Tally::default());
+        line.begin(&mut outgoing, &Arc::default(), sight.now_ms);
+        let mut records =
+            (0..).zip(&values).take(offsets.end).skip(offsets.start).map(|(offset, value)| JobRecord {
+                partition: 0,
+                offset,
+                timestamp_ms: 5,
+                value: value.as_deref(),
+                traceparent: None,
+                tracestate: None,
+            });
+        while line.pass(&mut records, sight, &mut outgoing, &mut tally) {}
+        line.end(&mut outgoing);
+        let told: Vec<_> = outgoing.records.iter().map(|record| (record.topic, record.offset)).collect();
+        (told, outgoing.offsets, format!("{tally:?}"))
+    };
+    let (told, offsets, tally) = pass(0..3);
+    assert_eq!((told, offsets, tally), (Vec::new(), Vec::new(), format!("{:?}", Tally::default())));
+    let (told, offsets, _) = pass(0..5);
+    let deliveries = OutTopic::Deliveries(Channel::Sms);
+    assert_eq!(told, [(deliveries, 3), (OutTopic::DeadLetters, 4), (OutTopic::Outcomes, 3)]);
+    assert_eq!(offsets, [(0, 5)]);
+}
+
 fn stands() -> impl Strategy<Value = Stands> {
     let content =
         prop_oneof![6 => 0usize..400, 1 => TOGETHER_BYTES - 200..TOGETHER_BYTES + 200, 1 => Just(VIEW_BYTES)];

@@ -13,6 +13,9 @@ const SESSION_MS: Ms = 3_000;
 /// How long members have to join again in a rebalance, ms.
 const REBALANCE_MS: Ms = 2_000;
 
+/// Commits that a coordinator which has just moved may not know of.
+pub(crate) const EARLIER: usize = 3;
+
 /// What a heartbeat is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pulse {
@@ -39,6 +42,8 @@ pub(crate) struct Group {
     next_id: MemberId,
     partitions: usize,
     committed: [i64; PARTITIONS_MAX],
+    /// What was committed before, the newest last.
+    earlier: [[i64; EARLIER]; PARTITIONS_MAX],
     pending: Vec<(Producer, Partition, i64)>,
 }
 
@@ -51,6 +56,7 @@ impl Group {
             next_id: 1,
             partitions,
             committed: [0; PARTITIONS_MAX],
+            earlier: [[0; EARLIER]; PARTITIONS_MAX],
             pending: Vec::new(),
         }
     }
@@ -164,10 +170,30 @@ impl Group {
     pub(crate) fn mark(&mut self, producer: Producer, commit: bool) {
         for (holder, partition, next) in &self.pending {
             if *holder == producer && commit {
-                self.committed[*partition as usize] = *next;
+                let partition = *partition as usize;
+                let before = std::mem::replace(&mut self.committed[partition], *next);
+                self.earlier[partition].rotate_left(1);
+                self.earlier[partition][EARLIER - 1] = before;
             }
         }
         self.pending.retain(|(holder, _, _)| *holder != producer);
+    }
+
+    /// A coordinator confirms offsets that it has not kept (KAFKA-20634).
+    pub(crate) fn lose(&mut self, producer: Producer) {
+        self.pending.retain(|(holder, _, _)| *holder != producer);
+    }
+
+    /// OffsetFetch at a coordinator that does not know of the last `commits` yet, one at least: it has just moved, and answers from
+    /// its high watermark.
+    pub(crate) fn committed_earlier(
+        &self,
+        partition: Partition,
+        stable: bool,
+        commits: usize,
+    ) -> Option<i64> {
+        self.committed(partition, stable)?;
+        Some(self.earlier[partition as usize][EARLIER - commits])
     }
 
     /// OffsetFetch; `None` when it must wait for a transaction (UNSTABLE_OFFSET_COMMIT).

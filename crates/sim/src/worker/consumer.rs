@@ -142,10 +142,15 @@ impl Consumer {
         self.position[partition as usize]
     }
 
-    /// Puts the first `count` partitions back to their committed offsets; false when one cannot be had.
-    pub(crate) fn rewind(&mut self, cluster: &Cluster, count: usize, stable: bool, seek: bool) -> bool {
+    /// Puts the first `count` partitions back to their committed offsets, which `ask` tells; false when one cannot be had.
+    pub(crate) fn rewind(
+        &mut self,
+        count: usize,
+        seek: bool,
+        ask: &mut dyn FnMut(Partition) -> Option<i64>,
+    ) -> bool {
         for &partition in self.assigned.iter().take(count) {
-            let Some(committed) = cluster.group.committed(partition, stable) else { return false };
+            let Some(committed) = ask(partition) else { return false };
             let position = &mut self.position[partition as usize];
             if seek || position.is_none() {
                 *position = Some(committed);

@@ -3,6 +3,7 @@
 use super::{Recall, Worker};
 use crate::faults::Fault;
 use crate::mutant::Mutant;
+use crate::shadow::Outcome;
 use crate::world::Env;
 use crate::{DEDUPE_MS, LIMITS, Ms};
 use tamis_bus::Positions;
@@ -93,7 +94,7 @@ impl Worker {
         };
         let partitions = self.consumer.assigned.iter().map(|partition| *partition as usize);
         let ends = partitions.map(|partition| (partition, end(partition))).collect();
-        self.recall = Some(Recall { ticket, since: env.now, ends });
+        self.recall = Some(Recall { ticket, since: env.now, window: self.taking_over, ends });
     }
 
     /// The recall's thread: reads `outcomes` to the end that was asked, waiting for what is open before it.
@@ -109,16 +110,24 @@ impl Worker {
         }
         let known = !waits && !env.dice.fault(Fault::RecallRefused);
         if known {
+            self.taking_over = false;
             let since = self.wall(env) - DEDUPE_MS as i64;
             for (partition, end) in recall.ends {
+                let entries = env.cluster.outcomes[partition].entries.iter().take(end as usize);
+                let outcomes: Vec<Outcome> =
+                    entries.filter(|entry| entry.fate.is_readable()).map(|entry| entry.value).collect();
+                let looks = env.mutant != Some(Mutant::OffsetsBelieved);
+                self.done[partition] =
+                    outcomes.iter().filter(|_| looks).map(|outcome| outcome.offset).collect();
+                if !recall.window {
+                    continue;
+                }
                 let window = &mut self.windows[partition];
                 window.clear();
                 if env.mutant == Some(Mutant::RecallNotRead) {
                     continue;
                 }
-                let entries = env.cluster.outcomes[partition].entries.iter().take(end as usize);
-                for entry in entries.filter(|entry| entry.fate.is_readable()) {
-                    let outcome = &entry.value;
+                for outcome in outcomes {
                     if !outcome.duplicate && outcome.decided_at > since {
                         let id = env.shadow.jobs[usize::from(outcome.job)].id;
                         window.note(id, outcome.offset, outcome.decided_at);

@@ -112,6 +112,12 @@ pub(super) const BREAKS: &[Break] = &[
         put: "    }",
     },
     Break {
+        name: "what is done is read back after an assignment only",
+        breaks: "G4",
+        find: "                // The group's offsets may be older than what was committed.\n                self.recall = Recall::Wanted { not_before: now };\n",
+        put: "",
+    },
+    Break {
         name: "the recall comes before the offsets are settled",
         breaks: "G7",
         find: "            && self.rewind_at.is_none()\n            && self.assigned.is_some()",
