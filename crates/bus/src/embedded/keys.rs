@@ -81,7 +81,7 @@ pub(super) struct Keys {
     merged: usize,
     /// Where the log ended when `merging` was all there was, by partition.
     merging_until: Vec<u64>,
-    /// The offset after the last record in the table, by partition.
+    /// The table has nothing from this offset or later, by partition, nor will have of what is being merged in.
     tabled: Vec<u64>,
     fresh_max: usize,
 }
@@ -261,6 +261,8 @@ impl Keys {
         self.merging = std::mem::take(&mut self.fresh).into_iter().collect();
         self.merging.sort_unstable();
         self.merging_until.copy_from_slice(ends);
+        // Before the first step: conditions are judged between steps, too.
+        self.tabled.copy_from_slice(ends);
     }
 
     fn step(&mut self, transaction: &WriteTransaction, most: usize) -> Result<(), Error> {
@@ -269,9 +271,6 @@ impl Keys {
         self.merged = end;
         if end == self.merging.len() {
             (self.merging, self.merged) = (Vec::new(), 0);
-            for (tabled, until) in self.tabled.iter_mut().zip(&self.merging_until) {
-                *tabled = (*tabled).max(*until);
-            }
             return reached(transaction, self.merging_until.iter().copied());
         }
         Ok(())

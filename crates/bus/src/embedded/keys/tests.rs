@@ -174,6 +174,21 @@ proptest! {
     }
 }
 
+/// Guarantees (G1): a condition is judged by what earlier steps of a merge have brought in, too.
+/// Fails when: what the table has is noted after the last step only.
+#[test]
+fn g1_a_condition_sees_what_was_merged_in_a_moment_ago() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::open(dir.path());
+    let names = [0, 2, 4, 6, 8, 10];
+    world.write(&names, true);
+    world.write(&[1], true);
+    assert!(world.keys.merged > 0 && world.keys.is_behind(), "it is being merged");
+    for name in names {
+        assert!(world.is_after(name, -1), "key {name}");
+    }
+}
+
 /// Guarantees: a store from before has its keys read from its log.
 #[test]
 fn a_store_from_before_is_read_anew() {
