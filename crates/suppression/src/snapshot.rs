@@ -162,6 +162,13 @@ impl Error {
 }
 
 impl About {
+    /// Whether its offsets and time are such as a log and a clock come to, with room to go on from there: at a thousand million records a
+    /// second a log would be there in a hundred years.
+    fn is_in_range(&self) -> bool {
+        const MOST: i64 = 1 << 62;
+        self.position.iter().chain([&self.taken_at_ms]).all(|number| (0..=MOST).contains(number))
+    }
+
     /// Whether it may be used for the log and key of `stamp`, of so many partitions, that keeps tombstones for `kept_ms`.
     ///
     /// # Errors

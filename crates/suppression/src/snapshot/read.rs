@@ -102,6 +102,9 @@ fn open(path: &Path) -> Result<(Arc<File>, Table), Refused> {
     if table.segments.iter().any(|row| row.at < HEAD_BYTES as u64 || row.end().is_none_or(|end| end > at)) {
         return Err(Refused::Damaged("where a segment stands"));
     }
+    if !table.about.is_in_range() {
+        return Err(Refused::Damaged("a position or the time"));
+    }
     Ok((file, table))
 }
 
