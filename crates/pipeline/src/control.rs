@@ -137,7 +137,12 @@ pub enum Call {
     /// Read back from `outcomes` which jobs of the assigned partitions were decided before. It comes after each
     /// `Rewind` that went well: only then are our own transactions and those of earlier owners settled, and all that they wrote
     /// stands before the end that is asked for now. Answer: `Recalled`.
-    Recall(Ticket),
+    Recall {
+        /// What the answer is to carry.
+        ticket: Ticket,
+        /// Whether partitions were assigned since the last answer: others may have decided in them.
+        taking_over: bool,
+    },
     /// Say that this worker holds (G5), or no longer.
     Hold(bool),
     /// Wait for an input, at most this long.
@@ -409,7 +414,7 @@ impl Control {
         if self.may_recall(now) {
             let ticket = self.ticket();
             self.recall = Recall::Asked(ticket);
-            calls.push(Call::Recall(ticket));
+            calls.push(Call::Recall { ticket, taking_over: self.taking_over });
         }
         calls.push(self.idle_call(now));
     }

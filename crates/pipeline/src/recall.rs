@@ -15,7 +15,7 @@ use tamis_bus::{Blame, Bus, Error, History, Partition, Start};
 use tamis_campaign::{UnixMs, Verdict};
 use tamis_telemetry::Metrics;
 use tamis_window::{Done, Prints, Table};
-use tamis_wire::decided;
+use tamis_wire::{Decided, decided};
 
 use crate::clock::{Stopwatch, unix_ms};
 use crate::control::Ticket;
@@ -137,57 +137,73 @@ impl<B: Bus> Recall<B> {
 
     fn read(&self, order: &Order) -> Result<Vec<Known>, Stop> {
         let mut history = self.bus.history()?;
-        let mut recalled: BTreeMap<Partition, Known> = BTreeMap::new();
-        let (mut left, mut last) = (order.partitions.clone(), LAST_FIRST);
-        while !left.is_empty() {
-            for (wanted, read) in self.read_from(&mut history, &left, Start::Last(last), false)? {
-                if read.reached || last >= LAST_MOST {
-                    left.retain(|left| left.partition != wanted.partition);
-                    let known = Known { partition: wanted.partition, table: None, done: read.done };
-                    recalled.insert(wanted.partition, known);
-                }
-            }
-            last = last.saturating_mul(LAST_TIMES);
-        }
+        let done = self.read_done(&mut history, &order.partitions)?;
         // Where something is done past the offset of a partition that is taken over, others have decided since: its table is not whole.
-        let behind = |wanted: &Wanted| recalled[&wanted.partition].done.past() > 0;
-        let others =
-            |wanted: &&Wanted| wanted.window || (order.taking_over && self.window_s > 0 && behind(wanted));
-        let window: Vec<Wanted> = order.partitions.iter().filter(others).copied().collect();
-        if !window.is_empty() {
-            let since_ms = unix_ms() - i64::from(self.window_s) * 1_000 - SLACK_MS;
-            for (wanted, read) in self.read_from(&mut history, &window, Start::Since(since_ms), true)? {
-                recalled.entry(wanted.partition).and_modify(|known| known.table = read.table);
-            }
-        }
-        Ok(recalled.into_values().collect())
+        let others = |wanted: &&Wanted| {
+            wanted.window || (order.taking_over && self.window_s > 0 && done[&wanted.partition].past() > 0)
+        };
+        let window: Vec<Partition> =
+            order.partitions.iter().filter(others).map(|wanted| wanted.partition).collect();
+        let mut tables = self.read_tables(&mut history, &window)?;
+        let known = |(partition, done)| Known { partition, table: tables.remove(&partition), done };
+        Ok(done.into_iter().map(known).collect())
     }
 
-    /// Reads these partitions from `start` to the end as of now: the window's jobs, or what is done.
-    fn read_from(
+    /// What is done past the group's offsets, read from far enough before the end.
+    fn read_done(&self, history: &mut B::History, wanted: &[Wanted]) -> Result<Dones, Stop> {
+        let mut all = Dones::new();
+        let (mut left, mut last) = (wanted.to_vec(), LAST_FIRST);
+        while !left.is_empty() {
+            let mut read: Dones =
+                left.iter().map(|wanted| (wanted.partition, Done::new(wanted.from))).collect();
+            let numbers = read.keys().copied().collect();
+            self.read_outcomes(history, numbers, Start::Last(last), |partition, one| {
+                note_done(&mut read, self.prints, partition, one);
+            })?;
+            read.retain(|_, done| done.is_whole() || last >= LAST_MOST);
+            left.retain(|wanted| !read.contains_key(&wanted.partition));
+            all.append(&mut read);
+            last = last.saturating_mul(LAST_TIMES);
+        }
+        Ok(all)
+    }
+
+    /// The jobs of the window in these partitions.
+    fn read_tables(&self, history: &mut B::History, partitions: &[Partition]) -> Result<Tables, Stop> {
+        let (now_ms, window_s) = (unix_ms(), self.window_s);
+        let since_ms = now_ms - i64::from(window_s) * 1_000 - SLACK_MS;
+        let mut tables: Tables =
+            partitions.iter().map(|&partition| (partition, Table::new(window_s))).collect();
+        if !partitions.is_empty() {
+            self.read_outcomes(history, partitions.to_vec(), Start::Since(since_ms), |partition, one| {
+                note_sent(&mut tables, self.prints, seconds(now_ms), partition, one);
+            })?;
+        }
+        Ok(tables)
+    }
+
+    /// Reads the outcomes of these partitions from `start` to the end as of now.
+    fn read_outcomes(
         &self,
         history: &mut B::History,
-        partitions: &[Wanted],
+        partitions: Vec<Partition>,
         start: Start,
-        window: bool,
-    ) -> Result<Vec<(Wanted, Read)>, Stop> {
-        let numbers: Vec<Partition> = partitions.iter().map(|wanted| wanted.partition).collect();
-        history.begin(&numbers, start, ASK_TIMEOUT)?;
-        let mut reader = Reader::new(self.prints, window.then_some(self.window_s), partitions, unix_ms());
+        mut take: impl FnMut(Partition, &Decided<'_>),
+    ) -> Result<(), Stop> {
+        history.begin(&partitions, start, ASK_TIMEOUT)?;
         let mut quiet = Stopwatch::start();
         loop {
-            let mut came = 0;
+            let (mut came, mut damaged) = (0, 0);
             let done = history.poll(POLL_WAIT, &mut |partition, value| {
                 came += 1;
-                reader.take(partition, value);
+                damaged += u64::from(!each(value, |one| take(partition, one)));
             })?;
-            if reader.damaged > 0 {
-                tracing::warn!(records = reader.damaged, "outcomes are damaged; what they say is not known");
+            if damaged > 0 {
+                tracing::warn!(records = damaged, "outcomes are damaged; what they say is not known");
                 self.metrics.error("recall", "damaged");
-                reader.damaged = 0;
             }
             if done {
-                return Ok(reader.read.into_values().collect());
+                return Ok(());
             }
             if came > 0 {
                 quiet = Stopwatch::start();
@@ -204,55 +220,28 @@ impl<B: Bus> Recall<B> {
     }
 }
 
-/// What was read of a partition so far.
-struct Read {
-    table: Option<Table>,
-    done: Done,
-    /// Whether an outcome of a job before the group's offset was among it.
-    reached: bool,
+/// By partition.
+type Dones = BTreeMap<Partition, Done>;
+type Tables = BTreeMap<Partition, Table>;
+
+/// Hands on the outcomes of a record. `false` when it is damaged, as nothing of tamis writes one; what was before the damage counts.
+fn each(value: &[u8], mut take: impl FnMut(&Decided<'_>)) -> bool {
+    decided(value).try_for_each(|one| one.map(|one| take(&one))).is_ok()
 }
 
-/// Reads outcomes.
-struct Reader {
-    prints: Prints,
-    read: BTreeMap<Partition, (Wanted, Read)>,
-    now_s: u32,
-    /// Records that were no outcomes.
-    damaged: u64,
-}
-
-impl Reader {
-    /// Reads the jobs of a window, or what is done.
-    fn new(prints: Prints, window_s: Option<u32>, partitions: &[Wanted], now_ms: UnixMs) -> Self {
-        let read = |wanted: &Wanted| Read {
-            table: window_s.map(Table::new),
-            done: Done::new(wanted.from),
-            reached: false,
-        };
-        let read = partitions.iter().map(|wanted| (wanted.partition, (*wanted, read(wanted)))).collect();
-        Self { prints, read, now_s: seconds(now_ms), damaged: 0 }
+/// The record of every outcome is done.
+fn note_done(all: &mut Dones, prints: Prints, partition: Partition, one: &Decided<'_>) {
+    if let Some(done) = all.get_mut(&partition) {
+        done.note(one.source_offset, prints.of(one.tenant, one.job_id));
     }
+}
 
-    fn take(&mut self, partition: Partition, value: &[u8]) {
-        let Some((wanted, read)) = self.read.get_mut(&partition) else { return };
-        for one in decided(value) {
-            // Nothing of tamis writes a record that is damaged. What was before it counts.
-            let Ok(one) = one else {
-                self.damaged += 1;
-                continue;
-            };
-            let print = self.prints.of(one.tenant, one.job_id);
-            match &mut read.table {
-                Some(table) if one.verdict.is_some_and(settles) => {
-                    table.recall(print, one.source_offset, seconds(one.decided_at_ms), self.now_s);
-                }
-                Some(_) => {}
-                None => {
-                    read.done.note(one.source_offset, print);
-                    read.reached |= one.source_offset < wanted.from;
-                }
-            }
-        }
+/// Not every outcome is one of a job that was sent.
+fn note_sent(all: &mut Tables, prints: Prints, now_s: u32, partition: Partition, one: &Decided<'_>) {
+    if let Some(table) = all.get_mut(&partition)
+        && one.verdict.is_some_and(settles)
+    {
+        table.recall(prints.of(one.tenant, one.job_id), one.source_offset, seconds(one.decided_at_ms), now_s);
     }
 }
 
@@ -276,57 +265,49 @@ mod tests {
     use tamis_wire::Message as _;
     use tamis_wire::proto::campaign::v1::{JobOutcome, JobOutcomes};
 
-    /// Fails when: every outcome is taken for a job that was sent, or only the routed ones are.
-    #[test]
-    fn only_what_was_routed_or_empty_is_not_to_be_sent_again() {
-        let prints = Prints::random();
-        let outcome = |verdict: &Verdict| JobOutcome {
+    /// An outcome of each verdict, from this offset on; the job is named as its verdict.
+    fn outcomes(from: i64) -> Vec<u8> {
+        let outcome = |(verdict, source_offset): (&Verdict, i64)| JobOutcome {
             job_id: verdict.to_string(),
             tenant: "acme".into(),
             verdict: verdict.number(),
             decided_at_ms: 900_000,
+            source_offset,
             ..JobOutcome::default()
         };
-        let all = JobOutcomes { outcomes: Verdict::ALL.iter().map(outcome).collect() };
-        let wanted = Wanted { partition: 4, from: 0, window: true };
-        let mut reader = Reader::new(prints, Some(3_600), &[wanted], 1_000_000);
-        reader.take(4, &all.encode_to_vec());
-        reader.take(5, &all.encode_to_vec());
-        reader.take(4, b"\x0a\xff");
-        assert_eq!((reader.read.len(), reader.damaged), (1, 1));
-        let (_, read) = reader.read.get_mut(&4).expect("it was asked for");
-        let table = read.table.as_mut().expect("it was asked for");
+        JobOutcomes { outcomes: Verdict::ALL.iter().zip(from..).map(outcome).collect() }.encode_to_vec()
+    }
+
+    /// Guarantees (G7): of the window are those jobs that were routed or empty, in the partitions that are asked for.
+    /// Fails when: every outcome is taken for a job that was sent, or only the routed ones are.
+    #[test]
+    fn only_what_was_routed_or_empty_is_not_to_be_sent_again() {
+        let prints = Prints::random();
+        let mut tables = Tables::from([(4, Table::new(3_600))]);
+        for partition in [4, 5] {
+            assert!(each(&outcomes(0), |one| note_sent(&mut tables, prints, 1_000, partition, one)));
+        }
+        assert_eq!(tables.len(), 1);
         for verdict in Verdict::ALL {
+            let table = tables.get_mut(&4).expect("it was asked for");
             let said = table.look(prints.of("acme", &verdict.to_string()), 70, 1_000);
             let expected = matches!(verdict, Verdict::Routed | Verdict::Empty);
             assert_eq!(said == Said::Before, expected, "{verdict}");
         }
     }
 
-    /// Guarantees (G4): every outcome tells that its record is done, whatever its verdict; one of a job before the group's offset that
-    /// nothing older is wanted. Fails when: only what was sent counts as done, or the offsets are not looked at.
+    /// Guarantees (G4): every outcome tells that its record is done, whatever its verdict.
+    /// Fails when: only what was sent counts as done, or damage takes away what was before it, or is not told.
     #[test]
-    fn what_is_past_the_groups_offset_is_done_whatever_its_verdict() {
+    fn what_has_an_outcome_is_done_whatever_its_verdict() {
         let prints = Prints::random();
-        let wanted = Wanted { partition: 0, from: 10, window: false };
-        let mut reader = Reader::new(prints, None, &[wanted], 1_000_000);
-        let outcome = |(verdict, offset): (&Verdict, i64)| JobOutcome {
-            job_id: offset.to_string(),
-            tenant: "acme".into(),
-            verdict: verdict.number(),
-            source_offset: offset,
-            ..JobOutcome::default()
-        };
-        let past = JobOutcomes { outcomes: Verdict::ALL.iter().zip(10..).map(outcome).collect() };
-        reader.take(0, &past.encode_to_vec());
-        assert!(!reader.read[&0].1.reached);
-        let before = JobOutcomes { outcomes: vec![outcome((&Verdict::Routed, 9))] };
-        reader.take(0, &before.encode_to_vec());
-        let (_, read) = &reader.read[&0];
-        assert!(read.reached && read.table.is_none());
-        assert_eq!(read.done.past(), Verdict::ALL.len());
-        for offset in 10..10 + i64::try_from(Verdict::ALL.len()).unwrap() {
-            assert!(read.done.has(offset, || Some(prints.of("acme", &offset.to_string()))), "{offset}");
+        let mut dones = Dones::from([(0, Done::new(10))]);
+        let damaged = [&outcomes(10)[..], b"\x0a\xff"].concat();
+        assert!(!each(&damaged, |one| note_done(&mut dones, prints, 0, one)));
+        let done = &dones[&0];
+        assert_eq!(done.past(), Verdict::ALL.len());
+        for (verdict, offset) in Verdict::ALL.iter().zip(10..) {
+            assert!(done.has(offset, || Some(prints.of("acme", &verdict.to_string()))), "{verdict}");
         }
     }
 }

@@ -305,7 +305,6 @@ impl<B: Bus> Crew<B> {
             orders,
             recall,
             recalling: 0,
-            taking_over: false,
             cancel,
             holding: self.holding.clone(),
             group: self.group.clone(),

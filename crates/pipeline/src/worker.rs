@@ -54,8 +54,6 @@ pub(crate) struct Worker {
     pub(crate) recall: Sender<recall::Order>,
     /// The recall that was asked for last; what an older one found is of before.
     pub(crate) recalling: Ticket,
-    /// Partitions were assigned, and what was decided in them before is not known yet.
-    pub(crate) taking_over: bool,
     pub(crate) cancel: Arc<AtomicBool>,
     pub(crate) holding: Arc<Holding>,
     pub(crate) group: Arc<Group>,
@@ -121,7 +119,7 @@ impl Worker {
                         );
                         self.line.window.keep_only(&partitions);
                         // What an older recall finds is not taken: tickets begin at 1.
-                        (self.taking_over, self.recalling) = (true, 0);
+                        self.recalling = 0;
                         self.succeeded("assign", jobs.assign(&partitions));
                     }
                     Call::Unassign => {
@@ -138,7 +136,9 @@ impl Worker {
                         // The barrier ends after the workers; if it is gone, patience runs out and the worker holds.
                         let _ = self.asks.send(Ask { ticket, answer_to: self.address.clone() });
                     }
-                    Call::Recall(ticket) => self.recall(ticket, &hand.committed),
+                    Call::Recall { ticket, taking_over } => {
+                        self.recall(ticket, taking_over, &hand.committed);
+                    }
                     Call::Write { fresh_until } => self.write(&mut hand, fresh_until),
                     Call::Cancel => self.cancel.store(true, Ordering::Release),
                     Call::Replace => self.order(Order::Replace),
@@ -202,7 +202,6 @@ impl Worker {
             Mail::Recalled { ticket, recalled } => {
                 let known = recalled.is_some();
                 if let Some(recalled) = recalled.filter(|_| ticket == self.recalling) {
-                    self.taking_over = false;
                     for Known { partition, table, done } in recalled {
                         if let Some(table) = table {
                             self.line.window.recalled(partition, table);
@@ -215,11 +214,10 @@ impl Worker {
         }
     }
 
-    /// Has read back what is done in the partitions past the group's offsets, and the jobs of the window but for partitions that
-    /// are where this worker left them.
-    fn recall(&mut self, ticket: Ticket, committed: &[(Partition, Option<i64>)]) {
+    /// Has read back what is done in the partitions past the group's offsets, and of those that are taken over the jobs of the window,
+    /// unless they are where this worker left them.
+    fn recall(&mut self, ticket: Ticket, taking_over: bool, committed: &[(Partition, Option<i64>)]) {
         self.recalling = ticket;
-        let taking_over = self.taking_over;
         let missing = if taking_over { self.line.window.missing(committed) } else { Vec::new() };
         let wanted = |&(partition, committed): &(Partition, Option<i64>)| Wanted {
             partition,

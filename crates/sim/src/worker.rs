@@ -93,7 +93,6 @@ pub(crate) struct Worker {
     recall: Option<Recall>,
     recall_ends: [i64; PARTITIONS_MAX],
     windows: [Window; PARTITIONS_MAX],
-    taking_over: bool,
     /// Jobs that have outcomes, as of the last recall.
     done: [Vec<i64>; PARTITIONS_MAX],
     pub(crate) holds: bool,
@@ -127,7 +126,6 @@ impl Worker {
             recall: None,
             recall_ends: [0; PARTITIONS_MAX],
             windows: Default::default(),
-            taking_over: false,
             done: Default::default(),
             holds: false,
             draining: false,
@@ -278,7 +276,6 @@ impl Worker {
             Call::Assign(partitions) => {
                 env.say(|| format!("worker {}: takes {partitions:?}", self.id));
                 self.consumer.assign(&partitions);
-                self.taking_over = true;
                 // What an older one finds is not taken.
                 self.recall = None;
                 for &partition in &partitions {
@@ -304,7 +301,7 @@ impl Worker {
                     Some(_) | None => {}
                 }
             }
-            Call::Recall(ticket) => self.order_recall(env, ticket),
+            Call::Recall { ticket, taking_over } => self.order_recall(env, ticket, taking_over),
             Call::Write { fresh_until } => match self.decided.take() {
                 Some(outgoing) => self.writer.orders.push_back(Order::Write { outgoing, fresh_until }),
                 None => env.shadow.broken("liveness", format!("worker {} writes nothing", self.id)),

@@ -20,21 +20,31 @@ pub struct Done {
     from: i64,
     /// Records that have an outcome, each with the job it was: a topic that was made anew has other jobs at the same offsets.
     known: BTreeMap<i64, Print>,
+    /// See [`Done::is_whole`].
+    whole: bool,
 }
 
 impl Done {
     /// None yet, of a partition whose offset in the group is `from`.
     #[must_use]
     pub fn new(from: i64) -> Self {
-        Self { from, known: BTreeMap::new() }
+        Self { from, known: BTreeMap::new(), whole: false }
     }
 
     /// An outcome tells of the job at `offset`.
     pub fn note(&mut self, offset: i64, print: Print) {
+        self.whole |= offset < self.from;
         self.known.insert(offset, print);
         if self.known.len() > MOST {
             self.known.pop_first();
         }
+    }
+
+    /// Whether an outcome told of a job before the group's offset. Outcomes stand in the order of their jobs: those past it came
+    /// after that one.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// The partition was committed up to `next`: what is before does not come again.
@@ -64,15 +74,18 @@ mod tests {
     use crate::Prints;
 
     /// Fails when: a record is taken for one of which an outcome tells although it is another job, no job, or has none, or by its place
-    /// alone; or a commit takes away what is past it.
+    /// alone; one at the group's offset counts as before it; or a commit takes away what is past it.
     #[test]
     fn what_is_done_is_known_by_its_place_and_its_job() {
         let prints = Prints::random();
         let print = |name: &str| prints.of("acme", name);
         let mut done = Done::new(5);
-        for (offset, name) in [(3, "three"), (5, "five"), (6, "six"), (9, "nine")] {
+        for (offset, name) in [(5, "five"), (6, "six"), (9, "nine")] {
             done.note(offset, print(name));
         }
+        assert!(!done.is_whole());
+        done.note(3, print("three"));
+        assert!(done.is_whole());
         assert_eq!(done.past(), 3);
         assert!(!done.has(4, || panic!("no outcome tells of it")), "the group's offset proves nothing");
         assert!(["three", "five"].iter().zip([3, 5]).all(|(name, at)| done.has(at, || Some(print(name)))));

@@ -28,7 +28,7 @@ fn consuming() -> Control {
 /// Answers what follows a rewind that is asked for: itself, then the recall.
 fn taken_over(control: &mut Control, now: Millis) -> Vec<Call> {
     let calls = control.on(now, Input::Rewound(true));
-    let Some(Call::Recall(ticket)) = calls.first() else {
+    let Some(Call::Recall { ticket, .. }) = calls.first() else {
         panic!("what was decided before is asked: {calls:?}")
     };
     control.on(now, Input::Recalled { ticket: *ticket, known: true })
@@ -153,7 +153,7 @@ fn g4_after_an_unknown_commit_the_writer_is_replaced_before_the_offsets_are_read
     assert!(!calls.contains(&Call::Rewind));
     assert_eq!(control.on(15, Input::Replaced(true)).last(), Some(&Call::Rewind));
     let calls = control.on(16, Input::Rewound(true));
-    let [Call::Recall(ticket), Call::Poll { read: false, .. }] = calls[..] else {
+    let [Call::Recall { ticket, taking_over: false }, Call::Poll { read: false, .. }] = calls[..] else {
         panic!("the group's offsets may be old: {calls:?}")
     };
     let calls = control.on(17, Input::Recalled { ticket, known: true });
@@ -167,17 +167,22 @@ fn g7_nothing_is_read_before_it_is_known_what_was_decided_before_and_that_is_ask
     control.on(0, Input::Replaced(true));
     let calls = control.on(1, Input::Assigned(vec![0]));
     assert!(
-        !calls.iter().any(|c| matches!(c, Call::Recall(_))),
+        !calls.iter().any(|c| matches!(c, Call::Recall { .. })),
         "not before the offsets are settled: {calls:?}"
     );
     assert_eq!(calls.last(), Some(&Call::Rewind));
     let calls = control.on(2, Input::Rewound(true));
-    let [Call::Recall(first), Call::Poll { read: false, .. }] = calls[..] else { panic!("{calls:?}") };
+    let [Call::Recall { ticket: first, taking_over: true }, Call::Poll { read: false, .. }] = calls[..]
+    else {
+        panic!("{calls:?}")
+    };
     assert!(!control.is_settled());
     let calls = control.on(3, Input::Recalled { ticket: first, known: false });
     assert!(matches!(calls[..], [Call::Poll { read: false, .. }]), "it could not be read: {calls:?}");
     let calls = control.on(300, Input::Tick);
-    let Some(Call::Recall(second)) = calls.first().cloned() else { panic!("asked again: {calls:?}") };
+    let Some(&Call::Recall { ticket: second, taking_over: true }) = calls.first() else {
+        panic!("asked again: {calls:?}")
+    };
     let calls = control.on(301, Input::Recalled { ticket: first, known: true });
     assert!(
         matches!(calls[..], [Call::Poll { read: false, .. }]),
@@ -319,7 +324,7 @@ impl World {
                         calls = self.control.on(self.now, Input::Batch);
                     }
                 }
-                Call::Recall(ticket) => {
+                Call::Recall { ticket, .. } => {
                     assert!(
                         self.writing.is_none() && self.read == self.committed,
                         "G7: the offsets are settled"

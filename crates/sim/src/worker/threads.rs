@@ -87,14 +87,14 @@ impl Worker {
         moved
     }
 
-    pub(super) fn order_recall(&mut self, env: &Env, ticket: Ticket) {
+    pub(super) fn order_recall(&mut self, env: &Env, ticket: Ticket, taking_over: bool) {
         let early = env.mutant == Some(Mutant::RecallEndEarly);
         let end = |partition: usize| {
             if early { self.recall_ends[partition] } else { env.cluster.outcomes[partition].end() }
         };
         let partitions = self.consumer.assigned.iter().map(|partition| *partition as usize);
         let ends = partitions.map(|partition| (partition, end(partition))).collect();
-        self.recall = Some(Recall { ticket, since: env.now, window: self.taking_over, ends });
+        self.recall = Some(Recall { ticket, since: env.now, window: taking_over, ends });
     }
 
     /// The recall's thread: reads `outcomes` to the end that was asked, waiting for what is open before it.
@@ -110,7 +110,6 @@ impl Worker {
         }
         let known = !waits && !env.dice.fault(Fault::RecallRefused);
         if known {
-            self.taking_over = false;
             let since = self.wall(env) - DEDUPE_MS as i64;
             for (partition, end) in recall.ends {
                 let entries = env.cluster.outcomes[partition].entries.iter().take(end as usize);

@@ -129,4 +129,10 @@ pub(super) const BREAKS: &[Break] = &[
         find: "self.recall = if known { Recall::Known } else { again };",
         put: "self.recall = Recall::Known;",
     },
+    Break {
+        name: "a recall that failed ends the taking over",
+        breaks: "G7",
+        find: "self.taking_over &= !known;",
+        put: "self.taking_over = false;",
+    },
 ];
