@@ -140,7 +140,7 @@ pub enum Call {
     Recall {
         /// What the answer is to carry.
         ticket: Ticket,
-        /// Whether partitions were assigned since the last answer: others may have decided in them.
+        /// Whether partitions were assigned since all was known last: others may have decided in them.
         taking_over: bool,
     },
     /// Say that this worker holds (G5), or no longer.

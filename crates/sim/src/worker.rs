@@ -58,7 +58,7 @@ struct Question {
 struct Recall {
     ticket: Ticket,
     since: Ms,
-    /// Whether the window is read back: partitions were assigned since the last one.
+    /// Whether the window is read back: partitions were assigned since all was known last.
     window: bool,
     /// A partition of `outcomes`, and how far it is read.
     ends: Vec<(usize, i64)>,

@@ -243,7 +243,7 @@ impl Dictionary {
         }
         for (number, (depth, _)) in segments.iter().enumerate() {
             let entries = 1 << (deepest - u32::from(*depth));
-            if directory.len() % entries != 0 {
+            if directory.len() % entries != 0 || directory.len() + entries > 1 << deepest {
                 return None;
             }
             directory.resize(directory.len() + entries, u32::try_from(number).ok()?);

@@ -20,6 +20,9 @@ use crate::stored::Unreadable;
 /// How long after its end a record is forgotten, by the log's clock, ms: a day more than any two clocks differ.
 const FORGOTTEN_AFTER_MS: UnixMs = DAY_MS;
 
+/// Details of a subject that room is made for ahead at most: a snapshot may tell of more than anybody has.
+const DETAILS_EXPECTED: usize = 64;
+
 /// Segments that are put in place at once: half a megabyte of lines each, which are copied to where the others' are.
 const ACCEPTED: usize = 2;
 
@@ -259,7 +262,9 @@ impl Old<'_> {
         let dice = spread(number as usize + self.segment.used());
         let segment = Segment::for_subjects(live.len() + more, self.room, dice);
         // In proportion: else the next record would have all details moved, while readers wait.
-        let details = self.cold.details() * segment.full_with() / self.segment.used().max(1) + more;
+        let used = self.segment.used();
+        let known = self.cold.details().min(used * DETAILS_EXPECTED);
+        let details = known * segment.full_with() / used.max(1) + more;
         let cold = Cold::new(segment.places(), details);
         let mut part = Part::of(segment, Marks::new(), cold);
         let mut numbers = vec![NONE; self.marks.own_count()];

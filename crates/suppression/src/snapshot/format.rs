@@ -81,9 +81,14 @@ impl Row {
         lines * LINE_BYTES + sets * 4 + timed * TIMED_BYTES + sums_of(self.cold.bytes()) * 8
     }
 
+    /// How many bytes it has.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.hot_bytes() + self.cold.bytes()) as u64
+    }
+
     /// Where it ends; `None` when that is nowhere.
     pub(super) fn end(&self) -> Option<u64> {
-        self.at.checked_add((self.hot_bytes() + self.cold.bytes()) as u64)
+        self.at.checked_add(self.bytes())
     }
 
     /// Where its hot part stands.

@@ -10,7 +10,7 @@ use std::thread;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::format::{HEAD_BYTES, MAGIC, TAIL_BYTES, Table, VERSION, read_segment, read_tail};
+use super::format::{HEAD_BYTES, MAGIC, Row, TAIL_BYTES, Table, VERSION, read_segment, read_tail};
 use super::{About, Refused};
 use crate::cells::Cells;
 use crate::growth::Part;
@@ -101,6 +101,10 @@ fn open(path: &Path) -> Result<(Arc<File>, Table), Refused> {
     let table: Table = serde_json::from_slice(&text).map_err(|_| Refused::Damaged("the table"))?;
     if table.segments.iter().any(|row| row.at < HEAD_BYTES as u64 || row.end().is_none_or(|end| end > at)) {
         return Err(Refused::Damaged("where a segment stands"));
+    }
+    // Bytes that are told twice would take more memory than the file has bytes.
+    if table.segments.iter().map(Row::bytes).fold(0_u64, u64::saturating_add) > at {
+        return Err(Refused::Damaged("what segments have together"));
     }
     if !table.about.is_in_range() {
         return Err(Refused::Damaged("a position or the time"));

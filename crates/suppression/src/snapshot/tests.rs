@@ -154,33 +154,40 @@ fn a_torn_snapshot_is_refused() {
     assert!(matches!(load(&file), Err(Refused::Version(9))));
 }
 
-/// Guarantees that a position or time which no log and no clock comes to is refused, checksums or not: what goes on from there would overflow.
-/// Fails when: a number of the table is taken on trust.
+/// Guarantees that numbers which no log, clock or file comes to are refused, checksums or not: what goes on from there would overflow, and what
+/// is told twice would take more memory than the file has bytes.
+/// Fails when: any of them is taken on trust.
 #[test]
 #[cfg_attr(miri, ignore = "files")]
-fn a_snapshot_of_no_place_or_time_is_refused() {
+fn a_snapshot_of_impossible_numbers_is_refused() {
     let (_home, _, file) = written();
     let bytes = fs::read(&file).unwrap();
     let (body, tail) = bytes.split_last_chunk().unwrap();
     let (at, ..) = format::read_tail(tail).unwrap();
     let (segments, table) = body.split_at(usize::try_from(at).unwrap());
-    let changed = |change: fn(&mut About)| {
+    let changed = |change: fn(&mut format::Table)| {
         let mut table: format::Table = serde_json::from_slice(table).unwrap();
-        change(&mut table.about);
+        change(&mut table);
         let table = serde_json::to_vec(&table).unwrap();
         fs::write(&file, [segments, &table, &format::tail(at, &table)].concat()).unwrap();
-        load(&file)
+        match load(&file) {
+            Ok(_) => "nothing",
+            Err(Refused::Damaged(what)) => what,
+            Err(other) => panic!("{other}"),
+        }
     };
-    assert!(changed(|_| {}).is_ok());
-    let harms: [fn(&mut About); 4] = [
-        |about| about.position[0] = -1,
-        |about| about.position[0] = i64::MAX,
-        |about| about.taken_at_ms = i64::MIN,
-        |about| about.taken_at_ms = i64::MAX,
+    assert_eq!(changed(|_| {}), "nothing");
+    let harms: [fn(&mut format::Table); 4] = [
+        |table| table.about.position[0] = -1,
+        |table| table.about.position[0] = i64::MAX,
+        |table| table.about.taken_at_ms = i64::MIN,
+        |table| table.about.taken_at_ms = i64::MAX,
     ];
     for (n, harm) in harms.into_iter().enumerate() {
-        assert!(matches!(changed(harm), Err(Refused::Damaged(_))), "harm {n}");
+        assert_eq!(changed(harm), "a position or the time", "harm {n}");
     }
+    let twice = changed(|table| table.segments.extend(table.segments.clone()));
+    assert_eq!(twice, "what segments have together");
 }
 
 /// Guarantees that a snapshot is used for its own log and key only, and not past what the log keeps (semantics, section 1).
