@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tamis_bus::{Bus, Tail, TailTopic};
@@ -32,7 +31,7 @@ impl<T: Tail> Accountant<T> {
     /// # Panics
     /// When the log can't be read.
     pub fn open<B: Bus<Tail = T>>(bus: &B) -> Self {
-        let tail = bus.tail(TailTopic::Outcomes, &group(), true).expect("outcomes can be read");
+        let tail = bus.tail(TailTopic::Outcomes, &suite::group(), true).expect("outcomes can be read");
         Self { tail, outcomes: Vec::new() }
     }
 
@@ -65,13 +64,6 @@ impl<T: Tail> Accountant<T> {
     }
 }
 
-/// A reader's group of its own: tests share a broker, and members of one group that read different topics make it deal its
-/// partitions anew.
-fn group() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("reader-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
 /// A job of one recipient.
 #[must_use]
 pub fn job(id: &str, tenant: &str, who: u64) -> proto::SendJob {
@@ -96,7 +88,7 @@ pub fn each_was_sent_once<B: Bus>(bus: &B, verdicts: &Verdicts, count: u64, time
         assert_eq!(of[1..], vec![Verdict::Duplicate; times][..], "job {n}");
     }
     let all = usize::try_from(count).expect("a small number") * (times + 1);
-    let (arrivals, _) = suite::collect(bus, &group(), all);
+    let (arrivals, _) = suite::collect(bus, all);
     let expected = (0..count).map(|n| ((format!("twice-{n}"), format!("crm-{n}")), 1)).collect();
     suite::same(&arrivals, &expected);
 }
@@ -158,7 +150,7 @@ pub fn what_is_said_twice_is_sent_once<B: Bus>(bus: &Arc<B>) {
     for job in &again {
         assert_eq!(of(&verdicts, "acme", &job.job_id).last(), Some(&Duplicate), "{}", job.job_id);
     }
-    let (arrivals, _) = suite::collect(&**bus, &group(), 22);
+    let (arrivals, _) = suite::collect(&**bus, 22);
     assert!(running.drain(DRAIN), "it drains");
     let expected = [("a", 1), ("a", 2), ("refused", 7), ("deferred", 8), ("expired", 9), ("b", 20)];
     let expected = expected.iter().map(|(id, who)| (((*id).to_owned(), format!("crm-{who}")), 1)).collect();

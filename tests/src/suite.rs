@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,14 @@ pub fn send_bytes(scheduler: &dyn Scheduler, job_id: &str, value: Vec<u8>) {
     acked.recv_timeout(PATIENCE).expect("the log answers").expect("the log takes anything");
 }
 
+/// A reader's group of its own: tests share a broker, and members of one group that read different topics, or come one by one, make it
+/// deal its partitions anew, so that what was read and not committed is read again.
+#[must_use]
+pub fn group() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("reader-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// What arrived: each (job, recipient) with how often.
 pub type Arrivals = BTreeMap<(String, String), u32>;
 
@@ -119,17 +128,12 @@ pub type Arrivals = BTreeMap<(String, String), u32>;
 ///
 /// # Panics
 /// When an outcome never comes.
-pub fn collect<B: Bus>(bus: &B, group: &str, jobs: usize) -> (Arrivals, Vec<proto::JobOutcome>) {
-    // A group for each reader: readers of one group that come one by one make it deal its partitions anew each time, and
-    // what was read and not committed is read again.
+pub fn collect<B: Bus>(bus: &B, jobs: usize) -> (Arrivals, Vec<proto::JobOutcome>) {
     let mut tails: Vec<B::Tail> = Channel::ALL
         .iter()
-        .map(|&c| {
-            bus.tail(TailTopic::Deliveries(c), &format!("{group}-{c}"), true).expect("deliveries can be read")
-        })
+        .map(|&c| bus.tail(TailTopic::Deliveries(c), &group(), true).expect("deliveries can be read"))
         .collect();
-    let mut accountant =
-        bus.tail(TailTopic::Outcomes, &format!("{group}-outcomes"), true).expect("outcomes can be read");
+    let mut accountant = bus.tail(TailTopic::Outcomes, &group(), true).expect("outcomes can be read");
     let mut arrivals = Arrivals::new();
     let mut outcomes = Vec::new();
     let since = Instant::now();
@@ -242,7 +246,7 @@ pub fn exactly_the_right_people_arrive<B: Bus>(bus: &Arc<B>, seed: u64) {
     assert!(running.drain(Duration::from_secs(15)), "it drains");
     let (running, _) = start(bus, &subjects, 2);
     send(&scheduler, second);
-    let (arrivals, outcomes) = collect(&**bus, "suite", campaign.jobs.len());
+    let (arrivals, outcomes) = collect(&**bus, campaign.jobs.len());
     assert!(running.drain(Duration::from_secs(15)), "it drains");
     books_close(&outcomes, campaign.jobs.len());
     assert!(
@@ -254,7 +258,7 @@ pub fn exactly_the_right_people_arrive<B: Bus>(bus: &Arc<B>, seed: u64) {
 }
 
 fn wait_for_outcomes<B: Bus>(bus: &B, jobs: usize) {
-    let mut tail = bus.tail(TailTopic::Outcomes, "wait-for-outcomes", true).expect("outcomes can be read");
+    let mut tail = bus.tail(TailTopic::Outcomes, &group(), true).expect("outcomes can be read");
     let mut seen = 0;
     wait("the outcomes of the first half", || {
         tail.poll(Duration::from_millis(100), 1_000, &mut |r| {
@@ -310,7 +314,7 @@ pub fn an_acked_opt_out_counts_for_the_very_next_job<B: Bus>(bus: &Arc<B>, times
             });
         }
     });
-    let (arrivals, outcomes) = collect(&**bus, "suite", usize::try_from(times).expect("a small number"));
+    let (arrivals, outcomes) = collect(&**bus, usize::try_from(times).expect("a small number"));
     assert!(running.drain(Duration::from_secs(15)), "it drains");
     books_close(&outcomes, usize::try_from(times).expect("a small number"));
     let expected = (0..times).map(|n| ((format!("after-{n}"), format!("crm-{}", 900_000 + n)), 1)).collect();
@@ -333,11 +337,11 @@ pub fn what_is_no_job_becomes_a_dead_letter_and_stops_nothing<B: Bus>(bus: &Arc<
         acked.recv_timeout(PATIENCE).expect("the log answers").expect("the log takes anything");
     }
     send(&scheduler, &[good]);
-    let (arrivals, outcomes) = collect(&**bus, "suite", 1);
+    let (arrivals, outcomes) = collect(&**bus, 1);
     books_close(&outcomes, 1);
     assert_eq!(arrivals.len(), 1);
     let mut letters = Vec::new();
-    let mut tail = bus.tail(TailTopic::DeadLetters, "suite", true).expect("dead letters can be read");
+    let mut tail = bus.tail(TailTopic::DeadLetters, &group(), true).expect("dead letters can be read");
     wait("three dead letters", || {
         tail.poll(Duration::from_millis(100), 100, &mut |r| {
             letters.push((

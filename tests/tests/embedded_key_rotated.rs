@@ -116,7 +116,7 @@ fn the_same_are_blocked(dir: &Path, bus: &std::sync::Arc<Embedded>, campaign: &s
     let subjects = Subjects::new(&key, Region::parse("FR").expect("FR is a region"));
     let (running, _) = suite::start(bus, &subjects, 2);
     suite::send(&bus.scheduler().expect("jobs can be sent"), &campaign.jobs);
-    let (arrivals, outcomes) = suite::collect(&**bus, "checker", campaign.jobs.len());
+    let (arrivals, outcomes) = suite::collect(&**bus, campaign.jobs.len());
     suite::books_close(&outcomes, campaign.jobs.len());
     suite::same(&arrivals, &campaign.expected);
     assert!(running.drain(said_twice::DRAIN), "it drains");

@@ -38,7 +38,7 @@ fn g1_an_opt_out_by_link_counts_for_the_very_next_job() {
         );
     }
     let jobs = usize::try_from(TIMES).expect("a small number");
-    let (arrivals, outcomes) = suite::collect(&*open.bus, "suite", jobs);
+    let (arrivals, outcomes) = suite::collect(&*open.bus, jobs);
     assert!(running.drain(Duration::from_secs(15)), "it drains");
     suite::books_close(&outcomes, jobs);
     let expected = (0..TIMES).map(|n| ((format!("after-{n}"), format!("crm-{}", 900_000 + n)), 1)).collect();

@@ -42,7 +42,7 @@ fn g5_it_holds_while_the_broker_stands_still_and_goes_on_by_itself() {
         })
         .collect();
     suite::send(&bus.scheduler().expect("jobs can be sent"), &jobs);
-    let (arrivals, outcomes) = suite::collect(&*bus, "checker", 50);
+    let (arrivals, outcomes) = suite::collect(&*bus, 50);
     suite::books_close(&outcomes, 50);
     assert_eq!(arrivals.len(), 100);
     assert!(arrivals.values().all(|n| *n == 1));

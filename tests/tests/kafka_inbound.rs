@@ -18,7 +18,7 @@ use tamis_wire::proto::campaign::v1 as proto;
 fn arrive(bus: &impl Bus, job_id: &str, who: &[u64], jobs: usize) -> BTreeSet<u64> {
     let job = people::job(job_id, "acme", Channel::Sms, Purpose::Marketing, who);
     suite::send(&bus.scheduler().expect("jobs can be sent"), &[job]);
-    let (arrivals, _) = suite::collect(bus, &format!("after-{job_id}"), jobs);
+    let (arrivals, _) = suite::collect(bus, jobs);
     let mine = arrivals.into_keys().filter(|(id, _)| id == job_id);
     mine.map(|(_, contact)| contact[4..].parse().expect("crm-<n>")).collect()
 }
@@ -59,10 +59,10 @@ fn a_stop_counts_for_the_next_job_and_what_cannot_be_read_is_buried() {
     let job = people::job("globex", "globex", Channel::Sms, Purpose::Marketing, &[2]);
     suite::send(&bus.scheduler().expect("jobs can be sent"), &[job]);
     assert_eq!(arrive(&*bus, "of-acme", &[2, 3], 5), BTreeSet::from([3]));
-    assert_eq!(suite::collect(&*bus, "of-globex", 5).0.get(&("globex".into(), "crm-2".into())), Some(&1));
+    assert_eq!(suite::collect(&*bus, 5).0.get(&("globex".into(), "crm-2".into())), Some(&1));
 
     let mut letters = Vec::new();
-    let mut tail = bus.tail(TailTopic::DeadLetters, "undertaker", true).expect("dead letters can be read");
+    let mut tail = bus.tail(TailTopic::DeadLetters, &suite::group(), true).expect("dead letters can be read");
     suite::wait("three dead letters", || {
         let took = tail.poll(Duration::from_millis(100), 100, &mut |r| {
             letters.push(proto::DeadLetter::decode(r.value).expect("dead letters are well-formed"));

@@ -68,7 +68,7 @@ fn g1_nobody_who_opted_out_is_written_to_while_the_key_is_rotated() {
     assert!(told.contains("\"scheme\":2") && told.contains("\"blocked_again\":0"), "{told}");
     assert!(count < PEOPLE, "the rotation ended while people opted out");
 
-    let (arrivals, outcomes) = suite::collect(&*bus, "checker", count as usize);
+    let (arrivals, outcomes) = suite::collect(&*bus, count as usize);
     suite::books_close(&outcomes, count as usize);
     let expected = (0..count).map(|n| ((format!("job-{n}"), format!("crm-{}", PEOPLE + n)), 1)).collect();
     suite::same(&arrivals, &expected);

@@ -44,7 +44,7 @@ fn g7_what_one_worker_has_sent_is_not_sent_again_by_another() {
     suite::send(&scheduler, &more);
     let verdicts = accountant.wait_for(1_500);
     assert!(two.drain(said_twice::DRAIN) && one.drain(said_twice::DRAIN), "both drain");
-    let (arrivals, _) = suite::collect(&*first, "checker", 1_500);
+    let (arrivals, _) = suite::collect(&*first, 1_500);
     assert_eq!(arrivals.len(), 600);
     assert!(arrivals.values().all(|times| *times == 1), "each was sent once");
     assert_eq!(verdicts.len(), 600);
@@ -121,7 +121,7 @@ fn g4_what_was_decided_is_not_decided_again_when_the_groups_offsets_are_old() {
                 "the offsets go on behind what was done"
             );
         }
-        let (arrivals, told) = suite::collect(&*bus, "checker", outcomes);
+        let (arrivals, told) = suite::collect(&*bus, outcomes);
         assert_eq!(told.len(), outcomes, "one outcome for each");
         assert_eq!(arrivals.len(), 4 * 60);
         assert!(arrivals.values().all(|times| *times == 1), "each was sent once");

@@ -52,7 +52,7 @@ fn g4_each_survivor_arrives_exactly_once_while_workers_are_killed_and_paused() {
             victim = start("victim");
         }
     }
-    let (arrivals, outcomes) = suite::collect(&*bus, "checker", campaign.jobs.len());
+    let (arrivals, outcomes) = suite::collect(&*bus, campaign.jobs.len());
     suite::books_close(&outcomes, campaign.jobs.len());
     suite::same(&arrivals, &campaign.expected);
     assert!(victim.stop().success() && sleeper.stop().success(), "both drain");

@@ -16,7 +16,7 @@ use std::ffi::{CStr, CString, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use suite::{PATIENCE, acked, copies, join, read_jobs, read_tail, send_jobs};
+use suite::{PATIENCE, acked, copies, group, join, read_jobs, read_tail, send_jobs};
 use tamis_bus::kafka::{Config, Kafka, topics};
 use tamis_bus::{
     Batch, Bus, EndOffsets, Fault, Follower, History, Jobs, KeyedRecord, Ledger, Polled, Positions,
@@ -285,7 +285,7 @@ fn replacing_a_ledger_settles_what_it_left_open() {
     ledger.commit(PATIENCE).unwrap();
     let took = began.elapsed();
     assert!(took < bus.config().transaction_timeout, "only the time-out settled it: {took:?}");
-    assert_eq!(read_tail(&mut bus.tail(SMS, "gateway", true).unwrap(), 10).len(), 10);
+    assert_eq!(read_tail(&mut bus.tail(SMS, &group(), true).unwrap(), 10).len(), 10);
 }
 
 /// Copies jobs to deliveries as a worker does, answering rebalances late, until told to stop.
@@ -349,7 +349,7 @@ fn rebalances_answered_late_lose_and_double_nothing() {
         assert!(second.join().unwrap() >= 1, "the second member had its share");
         std::thread::sleep(Duration::from_secs(3));
         let mut seen: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut tail = bus.tail(SMS, "gateway", true).unwrap();
+        let mut tail = bus.tail(SMS, &group(), true).unwrap();
         for (_, _, value) in read_tail(&mut tail, total as usize) {
             *seen.entry(String::from_utf8(value).unwrap().parse().unwrap()).or_default() += 1;
         }

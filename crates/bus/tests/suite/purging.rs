@@ -1,6 +1,6 @@
 //! What every log promises to the purge.
 
-use super::{PATIENCE, SMS, copies, join, read_jobs, read_tail, send_jobs};
+use super::{PATIENCE, SMS, copies, group, join, read_jobs, read_tail, send_jobs};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tamis_bus::{Bus, ContentTopic, Jobs, Ledger, Partition, Purger, Reader, Span, Tail};
@@ -54,8 +54,9 @@ pub fn deliveries_can_be_deleted_up_to_what_a_group_has_committed<B: Bus>(bus: &
     send_jobs(bus, 0..20);
     ledger.append(&copies(&read_jobs(&jobs, 20))).unwrap();
     ledger.commit(PATIENCE).unwrap();
-    let group = Reader::Group("gateway");
-    let nothing = purger.committed(DELIVERIES, group, PATIENCE).unwrap();
+    let name = group();
+    let gateway = Reader::Group(&name);
+    let nothing = purger.committed(DELIVERIES, gateway, PATIENCE).unwrap();
     assert!(nothing.iter().all(Option::is_none), "{nothing:?}");
 
     let spans = purger.spans(DELIVERIES, PATIENCE).unwrap();
@@ -68,10 +69,10 @@ pub fn deliveries_can_be_deleted_up_to_what_a_group_has_committed<B: Bus>(bus: &
         assert!((-1_000..60_000).contains(&age_ms), "{age_ms} ms old");
     }
 
-    let mut tail = bus.tail(SMS, "gateway", true).unwrap();
+    let mut tail = bus.tail(SMS, &name, true).unwrap();
     assert_eq!(read_tail(&mut tail, 20).len(), 20);
     tail.commit().unwrap();
-    let committed = purger.committed(DELIVERIES, group, PATIENCE).unwrap();
+    let committed = purger.committed(DELIVERIES, gateway, PATIENCE).unwrap();
     let up_to: Vec<_> = (0..)
         .zip(&committed)
         .filter_map(|(partition, offset)| Some((partition, (*offset)?)))
@@ -83,7 +84,7 @@ pub fn deliveries_can_be_deleted_up_to_what_a_group_has_committed<B: Bus>(bus: &
     let from: Vec<_> = (0..).zip(&spans).map(|(partition, span)| (partition, span.start)).collect();
     let found = purger.first(DELIVERIES, &from, PATIENCE).unwrap();
     assert!(found.iter().all(|(_, first)| first.is_none()), "markers are no records: {found:?} in {spans:?}");
-    assert_eq!(read_tail(&mut bus.tail(SMS, "another", true).unwrap(), 0), []);
+    assert_eq!(read_tail(&mut bus.tail(SMS, &group(), true).unwrap(), 0), []);
 }
 
 /// Guarantees: an answer comes in time, however many partitions are empty.
